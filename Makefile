@@ -1,0 +1,51 @@
+# From a fresh clone: `make demo` shows everything at work, `make test` proves it. Both make the virtual environment themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Real recordings for the tests that can use them; see CONTRIBUTING.md.
+ifndef BITSPIKE_DATA
+ifneq ($(wildcard ../shared/data),)
+export BITSPIKE_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: all demo test bench lint format clean
+
+all: $(READY)
+
+$(READY): pyproject.toml meson.build
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'meson-python>=0.17' 'meson>=1.4' ninja
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[ephys,plot,firmware,test]'
+	touch $@
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[bench]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/bitspike demo
+
+test: lint
+	$(BIN)/python -c 'import firmware' # compiles what changed in the C library, once, before two processes would
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(BENCH_READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build out $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

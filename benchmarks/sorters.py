@@ -1,0 +1,115 @@
+"""One sorter on several recordings, in a process of its own: ``python -m benchmarks.sorters SORTER CORE FILE RECORDING ...``.
+
+FILE becomes JSON: for every recording, seconds, number of units and accuracy by true unit, or the line of the error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.detection import count
+from benchmarks.material import trained, truth_of
+from benchmarks.peers import as_spikeinterface
+from benchmarks.timing import pin
+from pipeline.chain import read_chain
+from sensors.recording import Recording, open_recording
+
+OURS = {"bitspike psoc68": "psoc68", "bitspike probe": "probe"}
+PEERS: dict[str, dict[str, Any]] = {
+    "tridesclous2": {},
+    "spykingcircus2": {"apply_motion_correction": False},  # needs a package of a gigabyte, and nothing moves here
+    "mountainsort5": {},
+    "simple": {},
+}
+AGREE_MS = 0.4
+BLOCK_MS = 10
+
+
+def main(name: str, core: str, file: str, *folders: str) -> None:
+    """Sort, score and write."""
+    pin(int(core))
+    warnings.simplefilter("ignore")
+    results = []
+    for folder in folders:
+        recording = open_recording(folder)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                results.append(_ours(OURS[name], recording) if name in OURS else _peer(name, recording))
+        except Exception as error:
+            results.append({"error": _line(error)})
+        Path(file).write_text(json.dumps(results), encoding="utf-8")
+
+
+def _ours(chain: str, recording: Recording) -> dict[str, Any]:
+    began = time.perf_counter()
+    running = trained(read_chain(chain), recording)
+    learned = time.perf_counter()
+    final = running.plan.steps[-1].label
+    (detector,) = (step.sources[1] for step in running.plan.steps if step.label == final)
+    blocks = recording.blocks(round(BLOCK_MS * recording.format.rate_hz / 1000))
+    outputs = [running.process(block) for block in blocks]
+    outputs.append(running.finish())
+    done = time.perf_counter()
+    result: dict[str, Any] = {"seconds": done - began, "learning_s": learned - began}
+    for kind, label in (("detected", detector), ("sorted", final)):
+        sample = np.concatenate([one[label].sample for one in outputs])
+        channel = np.concatenate([one[label].channel for one in outputs])
+        counts = count(truth_of(recording), recording.format, sample, channel)
+        result[kind] = [counts.true, counts.found, counts.false]
+    unit = np.concatenate([one[final].unit for one in outputs])
+    order = np.argsort(sample, kind="stable")
+    return {**result, **score(recording, sample[order], unit[order])}
+
+
+def _peer(name: str, recording: Recording) -> dict[str, Any]:
+    from spikeinterface import set_global_job_kwargs
+    from spikeinterface.sorters import run_sorter
+
+    set_global_job_kwargs(n_jobs=1, progress_bar=False, chunk_duration="1s")
+    traces = as_spikeinterface(recording.read(), recording.format)
+    with tempfile.TemporaryDirectory() as folder:
+        traces = traces.save(folder=Path(folder) / "recording", verbose=False)
+        began = time.perf_counter()
+        found = run_sorter(name, traces, folder=Path(folder) / "sorting", verbose=False, raise_error=True, **PEERS[name])
+        seconds = time.perf_counter() - began
+        spikes = found.to_spike_vector()
+        return {"seconds": seconds, **score(recording, spikes["sample_index"], spikes["unit_index"])}
+
+
+def score(recording: Recording, sample: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
+    """Return the number of units, and the accuracy of every true unit as SpikeInterface counts it."""
+    from spikeinterface.comparison import compare_sorter_to_ground_truth
+    from spikeinterface.core import NumpySorting
+
+    truth, rate_hz = truth_of(recording), recording.format.rate_hz
+    kept = unit >= 0
+    true = NumpySorting.from_samples_and_labels([truth.sample], [truth.unit], rate_hz)
+    tested = NumpySorting.from_samples_and_labels([sample[kept]], [unit[kept]], rate_hz)
+    performance = compare_sorter_to_ground_truth(true, tested, delta_time=AGREE_MS, exhaustive_gt=True).get_performance()
+    return {
+        "units": len(tested.unit_ids),
+        "true_units": [int(u) for u in true.unit_ids],
+        "accuracy": [float(performance["accuracy"][u]) for u in true.unit_ids],
+    }
+
+
+def _line(error: Exception) -> str:
+    """Return the last line of an error that says something: sorters wrap the one that counts in a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
+    return (named or lines or [type(error).__name__])[-1].replace("|", "/")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    main(*sys.argv[1:])

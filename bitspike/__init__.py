@@ -1,0 +1,100 @@
+"""Neural and event-camera signal processing in integers: the same bits on the host and in firmware.
+
+Everything that a person needs is a name of this package; what a name needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitspike.export import export_nwb, export_phy, read_sorting
+    from bitspike.report import write_report
+    from bitspike.runner import replay
+    from bitspike.runs import Run
+    from bitspike.scoring import Score, score
+    from bitspike.training import train
+    from pipeline.blocks import UNSORTED, SampleFormat, Samples, Spikes
+    from pipeline.chain import Chain, ChainPlan, packaged_chains, parse_chain, read_chain
+    from pipeline.errors import BitspikeError, MissingExtraError
+    from sensors.datasets import catalogue, fetch
+    from sensors.neural_simulator import simulate_neural as simulate
+    from sensors.recording import Recording, open_recording
+    from sensors.truth import Truth, read_truth
+    from sensors.waveclus_benchmark import write_waveclus_benchmark
+
+_HOME = {
+    "UNSORTED": "pipeline.blocks",
+    "BitspikeError": "pipeline.errors",
+    "Chain": "pipeline.chain",
+    "ChainPlan": "pipeline.chain",
+    "MissingExtraError": "pipeline.errors",
+    "Recording": "sensors.recording",
+    "Run": "bitspike.runs",
+    "SampleFormat": "pipeline.blocks",
+    "Samples": "pipeline.blocks",
+    "Score": "bitspike.scoring",
+    "Spikes": "pipeline.blocks",
+    "Truth": "sensors.truth",
+    "catalogue": "sensors.datasets",
+    "export_nwb": "bitspike.export",
+    "export_phy": "bitspike.export",
+    "fetch": "sensors.datasets",
+    "open_recording": "sensors.recording",
+    "packaged_chains": "pipeline.chain",
+    "parse_chain": "pipeline.chain",
+    "read_chain": "pipeline.chain",
+    "read_sorting": "bitspike.export",
+    "read_truth": "sensors.truth",
+    "replay": "bitspike.runner",
+    "score": "bitspike.scoring",
+    "simulate": "sensors.neural_simulator:simulate_neural",
+    "train": "bitspike.training",
+    "write_report": "bitspike.report",
+    "write_waveclus_benchmark": "sensors.waveclus_benchmark",
+}
+
+__all__ = [
+    "UNSORTED",
+    "BitspikeError",
+    "Chain",
+    "ChainPlan",
+    "MissingExtraError",
+    "Recording",
+    "Run",
+    "SampleFormat",
+    "Samples",
+    "Score",
+    "Spikes",
+    "Truth",
+    "catalogue",
+    "export_nwb",
+    "export_phy",
+    "fetch",
+    "open_recording",
+    "packaged_chains",
+    "parse_chain",
+    "read_chain",
+    "read_sorting",
+    "read_truth",
+    "replay",
+    "score",
+    "simulate",
+    "train",
+    "write_report",
+    "write_waveclus_benchmark",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bitspike' has no attribute {name!r}")
+    module, _, original = _HOME[name].partition(":")
+    found = getattr(import_module(module), original or name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,153 @@
+"""``bitspike info``: what a recording, a chain or a run is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitspike.commands import options as o
+from bitspike.console import Result, command
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from pipeline.chain import Chain
+    from sensors.recording import Recording
+
+
+CHANNELS, RATE_HZ = 64, 24_000.0  # that a chain is designed for where nothing is said
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(name="info")(info)
+
+
+@command
+@o.takes_facts
+def info(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Recording, chain (a name or a TOML file), or folder of a run.", show_default=False),
+    ],
+    chain: Annotated[
+        str | None, typer.Option("--chain", metavar="NAME|FILE", help="Show that chain as designed for the recording.")
+    ] = None,
+    *,
+    facts: dict[str, Any],
+) -> Result:
+    """Say what a recording, a chain or a run is; of a chain also what its design proves and how exact it is."""
+    from bitspike.runs import Run, is_run
+    from pipeline.blocks import SampleFormat
+    from pipeline.chain import packaged_chains, read_chain
+
+    path = Path(what)
+    if what in packaged_chains() or path.suffix == ".toml":
+        plan = read_chain(what)
+        known: dict[str, Any] = {name: facts[name] for name in ("rate_hz", "uv_per_count", "bits") if name in facts}
+        width = facts.get("channels", plan.max_channels or CHANNELS)
+        said: dict[str, Any] = {"rate_hz": RATE_HZ, "channels": width, **known}
+        return _chain(plan.build(SampleFormat(**said)))
+    if is_run(path):
+        from bitspike.replies import run_document
+        from bitspike.tables import run_summary
+
+        run = Run(path)
+        return Result({"kind": "run", **run_document(run)}, lambda: [*run_summary(run), *_units(run.units)])
+    recording = o.opened(path, facts)
+    if chain is not None:
+        return _chain(read_chain(chain).build(recording.format))
+    return describe_recording(recording)
+
+
+def describe_recording(recording: Recording) -> Result:
+    """Return what a recording is."""
+    signal, truth = recording.format, recording.truth
+    document = {
+        "kind": "recording",
+        "path": str(recording.path),
+        "format": recording.source_format,
+        "frames": recording.frames,
+        "seconds": recording.seconds,
+        **asdict(signal),
+        "truth": None if truth is None else {"units": truth.units, "spikes": len(truth), "snr": truth.snr},
+    }
+
+    def lines() -> list[RenderableType]:
+        from bitspike.tables import listed
+
+        groups = len(set(signal.groups)) or 1
+        pairs: list[tuple[str, Any]] = [
+            ("recording", str(recording.path)),
+            ("format", recording.source_format),
+            ("length", f"{recording.seconds:.3f} s, {recording.frames:,} frames at {signal.rate_hz:g} Hz"),
+            ("channels", f"{signal.channels} in {groups} group{'s' if groups > 1 else ''}"),
+            (
+                "scale",
+                f"{signal.uv_per_count:g} µV per count, {signal.bits} bits"
+                if signal.uv_per_count
+                else f"not known, {signal.bits} bits",
+            ),
+            ("electrode sites", "known" if signal.positions_um else "not known"),
+            ("truth", f"{len(truth):,} spikes of {truth.units} units" if truth else "none"),
+        ]
+        return [listed(pairs)]
+
+    return Result(document, lines)
+
+
+def _chain(chain: Chain) -> Result:
+    plan, signal = chain.plan, chain.signal
+    stages: list[dict[str, Any]] = [
+        {
+            "label": step.label,
+            "name": step.stage.name,
+            "from": list(step.sources),
+            "saved": step.label in chain.saved,
+            "parameters": chain.stages[step.label].parameters_dict(),
+            "output": asdict(chain.formats[step.label]),
+            "table_bytes": chain.stages[step.label].tables.nbytes,
+            "state_bytes": chain.stages[step.label].state.nbytes,
+            "report": chain.stages[step.label].report(),
+        }
+        for step in plan.steps
+    ]
+    document = {"kind": "chain", "name": plan.name, "description": plan.description, "signal": asdict(signal), "stages": stages}
+
+    def lines() -> list[RenderableType]:
+        from bitspike.tables import grid, listed, number
+
+        about: list[tuple[str, Any]] = [
+            ("chain", f"{plan.name}: {plan.description}"),
+            ("designed for", f"{signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"),
+            ("latency", f"{1000 * chain.latency / signal.rate_hz:.2f} ms"),
+        ]
+        rows = [[s["label"], s["name"], " ".join(s["from"]), _short(s["parameters"])] for s in stages]
+        proofs = [[s["label"], name, number(value)] for s in stages for name, value in _found(s).items()]
+        tables = [
+            grid("Stages", ["label", "stage", "from", "parameters"], rows, left=4),
+            grid("Proved and measured", ["label", "what", "value"], proofs, left=2),
+        ]
+        return [listed(about), *tables]
+
+    return Result(document, lines)
+
+
+def _found(stage: dict[str, Any]) -> dict[str, Any]:
+    return {**stage["report"], "bytes of tables": stage["table_bytes"], "bytes of state": stage["state_bytes"]}
+
+
+def _short(parameters: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in parameters.items())
+
+
+def _units(units: list[Any]) -> list[RenderableType]:
+    from bitspike.tables import grid
+
+    if not units:
+        return []
+    rows = [[str(u.unit), u.group, u.channel, u.spikes, u.rate_hz, u.amplitude, u.amplitude_uv, u.snr] for u in units]
+    return [grid("Units", ["unit", "group", "channel", "spikes", "spikes/s", "peak, counts", "peak, µV", "SNR"], rows)]

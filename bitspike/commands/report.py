@@ -1,0 +1,28 @@
+"""``bitspike report``: a run as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitspike.console import Result, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(name="report")(report)
+
+
+@command
+def report(
+    out: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
+) -> Result:
+    """Draw a run's pictures and write report.html into its folder (plot extra)."""
+    from bitspike.report import write_report
+    from bitspike.runs import Run
+    from bitspike.tables import listed
+
+    page = write_report(Run(out))
+    return Result({"report": page}, lambda: [listed([("report", str(page))])])

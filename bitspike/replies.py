@@ -1,0 +1,24 @@
+"""Results as plain values for programs: what ``--json`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitspike.runs import Run
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Return a run: where it is, its counts, units and timings."""
+    manifest = run.manifest
+    return {
+        "out": str(run.path),
+        "recording": manifest.recording,
+        "chain": manifest.chain["name"],
+        "counts": manifest.counts,
+        "units": [asdict(unit) for unit in run.units],
+        "outputs": manifest.outputs,
+        "run": manifest.run,
+        "timings": manifest.timings,
+    }

@@ -1,0 +1,88 @@
+"""A run as one page: ``report.html`` with its numbers and pictures, in the run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, fields
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitspike.plots import draw_all
+from bitspike.runs import Run, Unit
+from bitspike.tables import number
+
+if TYPE_CHECKING:
+    from bitspike.scoring import Score
+
+REPORT, PLOTS = "report.html", "plots"
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #202124; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .9rem .15rem 0; text-align: right; } th { border-bottom: 1px solid #9aa0a6; font-weight: 600; }
+th:first-child, td:first-child { text-align: left; } img { max-width: 100%; } .scroll { max-height: 28rem; overflow: auto; }
+dl { display: grid; grid-template-columns: 11rem 1fr; } dt { color: #5f6368; } dd { margin: 0; }
+"""
+
+
+def write_report(run: Run, score: Score | None = None) -> Path:
+    """Draw a run's pictures and write its page.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    score : Score, optional
+        Its score, to be shown too.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+
+    Raises
+    ------
+    MissingExtraError
+        The ``plot`` extra is not installed.
+    """
+    pictures = draw_all(run, run.path / PLOTS)
+    body = [f"<h1>{escape(run.name)}</h1>", _facts(_about(run))]
+    if score is not None:
+        detection = score.detection
+        body += ["<h2>Score</h2>", _facts([("detection F1", f"{detection.f1:.4f}"), ("sorting accuracy", number(score.accuracy))])]
+    if "groups" in run.manifest.counts:
+        groups = run.manifest.counts["groups"]
+        body += ["<h2>Spikes and units</h2>", _table(list(groups[0]), [list(group.values()) for group in groups])]
+    for title, path in pictures.items():
+        body += [f"<h2>{escape(title)}</h2>", f'<img src="{PLOTS}/{path.name}" alt="{escape(title)}">']
+    if run.units:
+        body += ["<h2>Units</h2>", _table([field.name for field in fields(Unit)], [list(astuple(unit)) for unit in run.units])]
+    page = run.path / REPORT
+    title = f'<meta charset="utf-8"><title>{escape(run.name)}</title>'
+    head = f'<!doctype html>\n<html lang="en"><head>{title}<style>{STYLE}</style></head>'
+    page.write_text(f"{head}\n<body>\n" + "\n".join(body) + "\n</body></html>\n", encoding="utf-8")
+    return page
+
+
+def _about(run: Run) -> list[tuple[str, Any]]:
+    manifest = run.manifest
+    recording, timings = manifest.recording, manifest.timings
+    return [
+        ("recording", f"{recording['path']} ({recording['format']})"),
+        ("signal", f"{recording['channels']} channels at {recording['rate_hz']:g} Hz, {manifest.counts['seconds']:.2f} s"),
+        ("chain", f"{manifest.chain['name']}: {manifest.chain['description']}"),
+        ("speed", f"{number(float(timings['times_real_time']))} times real time on {manifest.run['engine']}"),
+        ("worst block", f"{timings['block_us']['worst']:,.0f} µs for {manifest.run['block_ms']:g} ms"),
+        ("dropped data", f"{manifest.counts['lost_frames']:,} frames"),
+        ("SHA-256", recording["sha256"]),
+    ]
+
+
+def _facts(pairs: list[tuple[str, Any]]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs) + "</dl>"
+
+
+def _table(columns: list[str], rows: list[list[Any]]) -> str:
+    head = "".join(f"<th>{escape(column.replace('_', ' '))}</th>" for column in columns)
+    lines = ("<tr>" + "".join(f"<td>{escape(number(value))}</td>" for value in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

@@ -1,0 +1,197 @@
+"""Replay: a recording through a chain, block by block, into a folder.
+
+What is written depends on the recording and the chain only: not on the length of the blocks, nor on the speed, nor on whether
+the run was interrupted and resumed. How this one run went stands in two sections of the manifest, ``run`` and ``timings``.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bitspike import waveforms
+from bitspike.engines import ENGINES, describe, engines
+from bitspike.finishing import finish
+from bitspike.latency import Latency
+from bitspike.learning import prepared
+from bitspike.runs import Run
+from bitspike.session import Session
+from bitspike.stretch import block_frames, stretch
+from pipeline.blocks import Samples
+from pipeline.chain import Chain, ChainPlan, read_chain
+from pipeline.checks import example_signal
+from pipeline.errors import BitspikeError
+from sensors.recording import Recording, open_recording
+
+SPEEDS, LEARN = ("max", "1x"), ("first", "online")
+CHECKPOINT_EVERY_NS = 10_000_000_000
+PROGRESS_EVERY_NS = 100_000_000
+WARM_UP_FRAMES, WARM_UP_BLOCK = 4096, 256
+
+
+def replay(
+    recording: str | Path | Recording,
+    chain: str | Path | ChainPlan = "probe",
+    out: str | Path | None = None,
+    *,
+    start_s: float = 0.0,
+    stop_s: float | None = None,
+    block_ms: float = 10.0,
+    speed: str = "max",
+    on: str = "host",
+    learn: str = "first",
+    trained: str | Path | Run | None = None,
+    resume: bool = False,
+    progress: Callable[[float, float], None] | None = None,
+) -> Run:
+    """Replay a recording through a chain.
+
+    Parameters
+    ----------
+    recording : str, pathlib.Path or Recording
+        What to replay.
+    chain : str, pathlib.Path or ChainPlan
+        Name of a packaged chain, a TOML file, or a chain that was read.
+    out : str or pathlib.Path, optional
+        Folder for the result; ``out/<recording>-<chain>`` unless given. A result that is there already is replaced when the new one
+        is complete; any other folder is refused.
+    start_s, stop_s : float, optional
+        Stretch of the recording in seconds; all of it unless given.
+    block_ms : float
+        Length of the blocks in milliseconds; it changes timings, never results.
+    speed : str
+        "max", or "1x": each block is processed when it would have arrived.
+    on : str
+        Where the stages run: "host", "native" (the firmware's C on this machine), "cortex-m4" or "rv32imc" (emulated).
+    learn : str
+        When stages such as the sorter learn: "first" from the stretch's first minute, before the replay begins, so that every
+        spike is sorted; "online" as the chain says, while it runs, as an implant must.
+    trained : str, pathlib.Path or Run, optional
+        A run or training whose tables are used: nothing is learned anew.
+    resume : bool
+        Continue an interrupted run of the same recording and chain; a new run where there is none.
+    progress : callable, optional
+        Called with the seconds done and in all, ten times a second at most.
+
+    Returns
+    -------
+    Run
+        The result, read from its folder.
+
+    Raises
+    ------
+    BitspikeError
+        The recording, the chain or an option is bad; nothing is left behind.
+    KeyboardInterrupt
+        It was interrupted; what is finished waits in ``<out>.partial`` for `resume`.
+    """
+    if not isinstance(recording, Recording):
+        recording = open_recording(recording)
+    plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
+    for name, given, known in (("speed", speed, SPEEDS), ("learn", learn, LEARN), ("on", on, ENGINES)):
+        if given not in known:
+            raise BitspikeError(f"{name}: {given!r}; choose one of {', '.join(known)}")
+    start, stop = stretch(recording, start_s, stop_s)
+    size = block_frames(block_ms, recording.format.rate_hz)
+    began = time.perf_counter()
+    tables, learning = prepared(plan, recording, start, stop, learn, trained)
+    learned = time.perf_counter()
+    running = plan.build(recording.format, tables, engines(on))
+    warm_up(running, size)
+    spent = {"learning_s": learned - began, "warm_up_s": time.perf_counter() - learned}
+    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
+    about = {"engine": describe(running, on), "block_ms": block_ms, "speed": speed, "learning": learning}
+    with Session(recording, running, target, start, stop, resume) as session:
+        timings = _play(recording, session, size, speed == "1x", progress)
+        checksum = recording.checksum()
+        manifest = finish(session)
+        manifest.recording["sha256"] = checksum
+        manifest.run.update(about, resumed=session.resumed)
+        manifest.timings.update(timings, **spent)
+        session.publish(manifest)
+    return Run(session.target)
+
+
+def _play(
+    recording: Recording, session: Session, size: int, paced: bool, progress: Callable[[float, float], None] | None
+) -> dict[str, Any]:
+    """Run the rest of the recording through the session's chain; return the timings."""
+    clock, latency, late = time.perf_counter_ns, Latency(), 0
+    process, take = session.chain.process, session.keeper.take
+    rate, first = recording.format.rate_hz, session.position
+    began = reported = saved = clock()
+    with _interrupts() as interrupted:
+        for block in recording.blocks(size, first, session.stop):
+            if paced:
+                due = began + round((block.stop - first) / rate * 1e9)
+                late += _wait_until(due, round(size / rate * 1e9))
+            before = clock()
+            outputs = process(block)
+            now = clock()
+            latency.add(now - before)
+            take(outputs)
+            session.lost += block.start - session.position
+            session.position = block.stop
+            if progress is not None and now - reported > PROGRESS_EVERY_NS:
+                reported = now
+                progress((block.stop - session.start) / rate, (session.stop - session.start) / rate)
+            if now - saved > CHECKPOINT_EVERY_NS or interrupted():
+                saved = now
+                session.checkpoint()
+                if interrupted():
+                    done = f"{(block.stop - session.start) / rate:.1f} of {(session.stop - session.start) / rate:.1f} s"
+                    raise KeyboardInterrupt(f"stopped after {done}; the same command with --resume continues")
+    take(session.chain.finish())
+    seconds = (clock() - began) / 1e9
+    return {
+        "seconds": seconds,
+        "times_real_time": (session.stop - first) / rate / seconds,
+        "blocks": latency.blocks,
+        "processing_s": latency.total_ns / 1e9,
+        "block_us": {"median": latency.quantile_us(0.5), "p99": latency.quantile_us(0.99), "worst": latency.worst_us},
+        "late_blocks": late,
+    }
+
+
+def _wait_until(due_ns: int, block_ns: int) -> bool:
+    """Sleep until a block has arrived; return whether it is being processed more than a block's length too late."""
+    left = due_ns - time.perf_counter_ns()
+    if left > 0:
+        time.sleep(left / 1e9)
+    return left < -block_ns
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether an interrupt came, so that the block in hand is finished; a second one acts at once."""
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: Any) -> None:
+        came.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def warm_up(chain: Chain, size: int) -> None:
+    """Have every kernel of a chain compiled, or its machine code loaded, before the first block counts: with and without a gap."""
+    noise, step = example_signal(WARM_UP_FRAMES, chain.signal), max(size, WARM_UP_BLOCK)
+    for start in (0, 2 * WARM_UP_FRAMES):
+        for a in range(0, WARM_UP_FRAMES, step):
+            chain.process(Samples(start + a, noise[a : a + step]))
+    chain.finish()
+    chain.reset()
+    waveforms.warm_up()

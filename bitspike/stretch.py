@@ -1,0 +1,25 @@
+"""Seconds and milliseconds that a person gives, in frames of a recording."""
+
+from __future__ import annotations
+
+from pipeline.errors import BitspikeError
+from sensors.recording import Recording
+
+
+def stretch(recording: Recording, start_s: float, stop_s: float | None) -> tuple[int, int]:
+    """Return the frames ``[start, stop)`` of a stretch in seconds, or refuse one that is not within the recording."""
+    rate = recording.format.rate_hz
+    if not 0 <= start_s < recording.seconds:
+        raise BitspikeError(f"start: {start_s:g} s is not within the recording's {recording.seconds:g} s")
+    if stop_s is not None and not start_s < stop_s:
+        raise BitspikeError(f"stop: {stop_s:g} s is not after the start, {start_s:g} s")
+    start = min(round(start_s * rate), recording.frames - 1)
+    stop = recording.frames if stop_s is None else min(round(stop_s * rate), recording.frames)
+    return start, max(stop, start + 1)
+
+
+def block_frames(block_ms: float, rate_hz: float) -> int:
+    """Return the frames of a block of `block_ms`, or refuse a length that makes no sense."""
+    if not 0 < block_ms <= 60_000:
+        raise BitspikeError(f"block_ms: {block_ms:g}; give a length of up to 60000 ms, such as 10")
+    return max(1, round(block_ms / 1000 * rate_hz))

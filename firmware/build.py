@@ -1,0 +1,162 @@
+"""Compiles the C library for an emulated core or, for tests, for this machine; what was built once is kept.
+
+Built files lie in a cache folder (``$BITSPIKE_CACHE``, or ``bitspike`` in the user's cache folder) under a hash of every source,
+header and flag, so that a change of any of them builds anew and two programs that build at once do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import BitspikeError, MissingExtraError
+
+ROOT = Path(__file__).parent
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
+COMMON = ("-std=c11", *WARNINGS)
+ALONE = ("-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer")
+
+
+@dataclass(frozen=True)
+class Core:
+    """How to compile for one kind of processor core.
+
+    Attributes
+    ----------
+    zig : tuple of str
+        Flags of ``zig cc``.
+    gcc : tuple of str
+        Names of the cross gcc, the first that is on the path is taken.
+    gcc_flags : tuple of str
+        Its flags.
+    """
+
+    zig: tuple[str, ...]
+    gcc: tuple[str, ...]
+    gcc_flags: tuple[str, ...]
+
+
+CORES = {
+    "cortex-m4": Core(
+        zig=("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
+        gcc=("arm-none-eabi-gcc",),
+        gcc_flags=("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"),
+    ),
+    "rv32imc": Core(
+        zig=("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c"),
+        gcc=("riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc"),
+        gcc_flags=("-march=rv32imc", "-mabi=ilp32"),
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder for built files, made if need be."""
+    base = os.environ.get("BITSPIKE_CACHE")
+    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bitspike"
+    folder = folder / "firmware"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BitspikeError(f"{folder}: cannot be made ({error.strerror}); set BITSPIKE_CACHE to a folder that can") from None
+    return folder
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """Return the library's C files in order."""
+    return sorted((root / "src").glob("*.c"))
+
+
+def zig() -> list[str]:
+    """Return the command of the C compiler that comes from PyPI."""
+    if importlib.util.find_spec("ziglang") is None:
+        raise MissingExtraError("compiling the firmware", "firmware")
+    return [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all"]
+
+
+def image(core: str, max_channels: int, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT) -> Path:
+    """Return the ELF image of the library for a core, built if it was not.
+
+    Parameters
+    ----------
+    core : str
+        A key of `CORES`.
+    max_channels : int
+        ``BS_MAX_CHANNELS``.
+    toolchain : str
+        ``"zig"``, or ``"gcc"`` for the core's cross gcc on the path.
+    optimise : str
+        ``-O0`` to ``-O3`` or ``-Os``.
+    root : pathlib.Path
+        The firmware folder.
+
+    Raises
+    ------
+    BitspikeError
+        There is no such core or compiler, or the sources do not compile.
+    """
+    if core not in CORES:
+        raise BitspikeError(f"no core is named {core!r}; there are: {', '.join(CORES)}")
+    chosen = CORES[core]
+    if toolchain == "zig":
+        command, libraries = [*zig(), *chosen.zig], []
+    elif toolchain == "gcc":
+        found = next(filter(None, map(shutil.which, chosen.gcc)), None)
+        if found is None:
+            raise BitspikeError(f"{core}: {' or '.join(chosen.gcc)} is not on the path; install it, or build with zig")
+        command, libraries = [found, *chosen.gcc_flags, "-nostdlib"], ["-lgcc"]
+    else:
+        raise BitspikeError(f"toolchain = {toolchain!r}; choose zig or gcc")
+    script = root / "image" / "emulated.ld"
+    flags = [*ALONE, f"-Wl,-T,{script}", "-Wl,--gc-sections"]
+    more = [script, root / "image" / "runtime.c"]
+    return compiled(f"{core}.elf", [*command, optimise, *flags], max_channels, root, more, libraries)
+
+
+def host_library(compiler: Sequence[str], optimise: str, max_channels: int, root: Path = ROOT) -> Path:
+    """Return the library for this machine, built by a compiler of choice; the installed one is built by Meson."""
+    return compiled("native.so", [*compiler, optimise, "-shared", "-fPIC"], max_channels, root)
+
+
+def compiled(
+    name: str,
+    command: Sequence[str],
+    max_channels: int,
+    root: Path = ROOT,
+    more: Sequence[Path] = (),
+    libraries: Sequence[str] = (),
+) -> Path:
+    """Return what `command` makes of the library's sources, from the cache where it is there."""
+    command = [*command, *COMMON, f"-DBS_MAX_CHANNELS={max_channels}", f"-I{root / 'include'}"]
+    files = [*sources(root), *(path for path in more if path.suffix == ".c")]
+    digest = hashlib.sha256(repr((command, libraries)).encode())
+    for path in [*files, *sorted((root / "include").rglob("*.h")), *more]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    target = cache_folder() / digest.hexdigest()[:24] / name
+    if target.exists():
+        return target
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder) / name
+        run([*command, *map(str, files), *libraries, "-o", str(made)])
+        made.replace(target)
+    return target
+
+
+def run(command: Sequence[str]) -> None:
+    """Run a compiler; its first complaint becomes the error's line."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise BitspikeError(f"{command[0]}: there is no such compiler") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no message"]
+        raise BitspikeError(f"{Path(command[0]).name}: the firmware does not compile: {lines[0]}")

@@ -1,0 +1,66 @@
+/* What the whole library is compiled for, and what it asks of the compiler. */
+#ifndef BS_CONFIG_H
+#define BS_CONFIG_H
+
+#include <stdint.h>
+
+/* The most channels that any stage can be asked to process; it sizes every state and some tables. */
+#ifndef BS_MAX_CHANNELS
+#define BS_MAX_CHANNELS 68
+#endif
+_Static_assert(BS_MAX_CHANNELS >= 1 && BS_MAX_CHANNELS <= 32767, "BS_MAX_CHANNELS: 1 to 32767");
+
+/* What C leaves to the compiler and the arithmetic relies on. */
+_Static_assert(-5 >> 1 == -3 && (int64_t)-5 >> 1 == -3, "the right shift of a negative number must be arithmetic");
+_Static_assert((int32_t)UINT32_C(0x80000000) == INT32_MIN, "conversion to a signed type must keep the low bits");
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tables and state are little-endian"
+#endif
+
+/* What a function returns instead of a count: spikes that no detector could have given, or tables that no design could have. */
+#define BS_NO_CHANNEL (-1) /* a spike is on no channel; nothing was taken in */
+#define BS_NO_TIME (-2)    /* a spike lies outside its block and the frames before it that are held; nothing was taken in */
+#define BS_BAD_TABLES (-3) /* a value is outside what the stage can work with */
+
+/* Whether to use the variants for the few registers and the DSP instructions of a Cortex-M4. Any other machine can run them too, on
+ * C that does what the instructions do: the bits are the same. */
+#ifndef BS_DSP
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb__)
+#define BS_DSP 1
+#else
+#define BS_DSP 0
+#endif
+#endif
+
+/* A helper that is to be compiled anew for each set of constant arguments; one that is to be compiled by itself. */
+#if defined(__GNUC__)
+#define BS_INLINE static inline __attribute__((always_inline))
+#define BS_APART static __attribute__((noinline))
+#else
+#define BS_INLINE static inline
+#define BS_APART static
+#endif
+
+/* Hints, which change no bit: unroll the loop that follows, by a literal number; a condition that is seldom true. */
+#define BS_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define BS_UNROLL(times) BS_PRAGMA(unroll times)
+#elif defined(__GNUC__)
+#define BS_UNROLL(times) BS_PRAGMA(GCC unroll times)
+#else
+#define BS_UNROLL(times)
+#endif
+#if defined(__GNUC__)
+#define BS_SELDOM(condition) __builtin_expect(!!(condition), 0)
+#else
+#define BS_SELDOM(condition) (condition)
+#endif
+
+/* Keeps clang from making two comparisons and two jumps of a condition that is seldom true, where there is no instruction for it. */
+#if defined(__clang__) && defined(__riscv)
+#define BS_OPAQUE(value) __asm__("" : "+r"(value));
+#else
+#define BS_OPAQUE(value)
+#endif
+
+#endif

@@ -1,0 +1,73 @@
+"""The C library on this machine, called through ctypes, as an engine for stages."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firmware.twins import require_contiguous, require_room, require_twin
+from pipeline.errors import BitspikeError
+from pipeline.stage import Stage
+
+LIBRARY = "bitspike_native.dll" if sys.platform == "win32" else "bitspike_native.so"
+
+
+class Native:
+    """Runs stages as compiled C.
+
+    Parameters
+    ----------
+    library : pathlib.Path, optional
+        Shared library of the firmware; the installed one unless told.
+    """
+
+    name = "native"
+
+    def __init__(self, library: Path | None = None) -> None:
+        self._path = library
+
+    def capacity(self, channels: int) -> int:
+        """Return the channels that the library was compiled for, or refuse `channels` that are more."""
+        return require_room(self.name, channels, int(_load(self._path).bs_max_channels()))
+
+    def bind(self, stage: Stage) -> Callable[..., int]:
+        """Return ``step(*arrays, *sizes)``: ``bs_<stage>_process`` on the stage's tables and state.
+
+        Raises
+        ------
+        BitspikeError
+            The stage has no C twin.
+        """
+        require_twin(stage.name, self.name)
+        function = _load(self._path)[f"bs_{stage.name}_process"]  # one of our own: its types are not shared
+        function.restype = ctypes.c_int32
+        bound = _word(stage.tables), _word(stage.state)
+
+        def step(*arguments: Any) -> int:
+            return int(function(*bound, *map(_word, arguments)))
+
+        step.__dict__["held"] = stage.tables, stage.state  # for as long as there is someone who could call
+        return step
+
+
+@functools.cache
+def _load(path: Path | None) -> ctypes.CDLL:
+    path = path or Path(str(resources.files("firmware").joinpath(LIBRARY)))
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise BitspikeError(f"{path}: the native library cannot be loaded ({error}); install bitspike again") from None
+
+
+def _word(argument: Any) -> ctypes.c_void_p | ctypes.c_uint32:
+    if isinstance(argument, np.ndarray):
+        require_contiguous(argument)
+        return ctypes.c_void_p(argument.ctypes.data)
+    return ctypes.c_uint32(int(argument))

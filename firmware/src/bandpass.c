@@ -1,0 +1,195 @@
+/* Band-pass filter; pipeline/neural/bandpass.py is the same text in Python. */
+#include "bitspike/bandpass.h"
+#include "bitspike/fixed.h"
+
+#define COEFFICIENT_BITS 29
+
+/* y[n] = (b (x[n] - x[n-2]) + c1 y[n-1] + c2 y[n-2]) / 2^29, rounded down. */
+BS_INLINE int32_t section(int32_t b, int32_t c1, int32_t c2, int32_t x, int32_t x2, int32_t y1, int32_t y2)
+{
+    const int64_t total = (int64_t)b * bs_subtract(x, x2) + (int64_t)c1 * y1 + (int64_t)c2 * y2;
+    return (int32_t)(total >> COEFFICIENT_BITS);
+}
+
+#if BS_DSP
+/* Few registers: one section at a time filters a tile of frames in place, and each loop is a function, so that it has all of them. */
+#define TILE 128u
+#define AT_ONCE 4u
+
+/* tile[0] and tile[1] are the two frames before the tile; what lies behind its last frame is filtered for nothing. */
+BS_APART void filter(const bs_bandpass_tables *tables, uint32_t s, int32_t *tile, uint32_t frames, int32_t y2, int32_t y1)
+{
+    const int32_t b = tables->b[s], c1 = tables->c1[s], c2 = tables->c2[s];
+    int32_t x2 = tile[0], x1 = tile[1];
+    tile[0] = y2;
+    tile[1] = y1;
+    tile += 2;
+    uint32_t n = (frames + AT_ONCE - 1u) / AT_ONCE;
+    BS_UNROLL(1)
+    do {
+        BS_UNROLL(4)
+        for (uint32_t k = 0; k < AT_ONCE; k++) {
+            const int32_t x = tile[k], y = section(b, c1, c2, x, x2, y1, y2);
+            x2 = x1;
+            x1 = x;
+            y2 = y1;
+            y1 = y;
+            tile[k] = y;
+        }
+        tile += AT_ONCE;
+    } while (--n > 0);
+}
+
+BS_APART void take(int32_t *tile, const int16_t *x, uint32_t headroom, uint32_t frames, uint32_t channels)
+{
+    BS_UNROLL(1)
+    for (uint32_t n = frames / 8u; n > 0; n--) {
+        BS_UNROLL(8)
+        for (uint32_t k = 0; k < 8u; k++) {
+            tile[k] = bs_shift_left(x[k * channels], headroom);
+        }
+        tile += 8;
+        x += 8u * channels;
+    }
+    BS_UNROLL(1)
+    for (uint32_t n = frames % 8u; n > 0; n--) {
+        *tile++ = bs_shift_left(*x, headroom);
+        x += channels;
+    }
+}
+
+BS_APART void give(const int32_t *tile, int16_t *y, uint32_t shift, uint32_t frames, uint32_t channels)
+{
+    const int32_t factor = bs_round_factor(shift);
+    BS_UNROLL(1)
+    for (uint32_t n = frames / 8u; n > 0; n--) {
+        BS_UNROLL(8)
+        for (uint32_t k = 0; k < 8u; k++) {
+            y[k * channels] = bs_saturate16(bs_multiply_high(tile[k], factor));
+        }
+        tile += 8;
+        y += 8u * channels;
+    }
+    BS_UNROLL(1)
+    for (uint32_t n = frames % 8u; n > 0; n--) {
+        *y = bs_saturate16(bs_multiply_high(*tile++, factor));
+        y += channels;
+    }
+}
+
+static void channel(const bs_bandpass_tables *tables, int32_t *history,
+                    const int16_t *x, int16_t *y, uint32_t frames, uint32_t channels)
+{
+    int32_t tile[2 + TILE];
+    while (frames > 0) {
+        const uint32_t now = frames < TILE ? frames : TILE;
+        int32_t *newest = history, *before = newest + BS_MAX_CHANNELS; /* of the input, then of each section's output */
+        tile[0] = *before;
+        tile[1] = *newest;
+        take(tile + 2, x, tables->headroom, now, channels);
+        BS_UNROLL(1)
+        for (uint32_t s = 0; s < tables->sections; s++) {
+            *newest = tile[now + 1u];
+            *before = tile[now];
+            newest += 2 * BS_MAX_CHANNELS;
+            before += 2 * BS_MAX_CHANNELS;
+            filter(tables, s, tile, now, *before, *newest);
+        }
+        *newest = tile[now + 1u];
+        *before = tile[now];
+        give(tile + 2, y, tables->shift, now, channels);
+        x += now * channels;
+        y += now * channels;
+        frames -= now;
+    }
+}
+#else
+/* Registers for everything: a frame goes through all sections, of which the compiler knows the number. Each new value takes the place
+ * of the older one of its pair of rows, so that nothing moves; the two rows of a pair change their parts with every frame. */
+typedef int32_t history[2 * BS_BANDPASS_MAX_SECTIONS + 2];
+
+BS_INLINE void frames_of(const bs_bandpass_tables *tables, history rows, uint32_t sections,
+                         const int16_t **x, int16_t **y, uint32_t frames, uint32_t channels)
+{
+    BS_UNROLL(4)
+    for (uint32_t n = 0; n < frames; n++) {
+        const uint32_t newer = n & 1u, older = newer ^ 1u;
+        int32_t value = bs_shift_left(**x, tables->headroom), before = rows[older];
+        rows[older] = value;
+        BS_UNROLL(4)
+        for (uint32_t s = 1; s <= sections; s++) {
+            const int32_t y1 = rows[2 * s + newer], y2 = rows[2 * s + older];
+            value = section(tables->b[s - 1], tables->c1[s - 1], tables->c2[s - 1], value, before, y1, y2);
+            rows[2 * s + older] = value;
+            before = y2;
+        }
+        **y = bs_saturate16(bs_round_shift(value, tables->shift));
+        *x += channels;
+        *y += channels;
+    }
+}
+
+BS_INLINE void channel_through(const bs_bandpass_tables *tables, int32_t *state, uint32_t sections,
+                               const int16_t *x, int16_t *y, uint32_t frames, uint32_t channels)
+{
+    history rows;
+    BS_UNROLL(10)
+    for (uint32_t r = 0; r < 2 * sections + 2; r++) {
+        rows[r] = state[r * BS_MAX_CHANNELS];
+    }
+    for (const int16_t *const end = x + frames / 4 * 4 * channels; x != end;) {
+        frames_of(tables, rows, sections, &x, &y, 4, channels);
+    }
+    if (frames & 2u) {
+        frames_of(tables, rows, sections, &x, &y, 2, channels);
+    }
+    if (frames & 1u) {
+        frames_of(tables, rows, sections, &x, &y, 1, channels);
+    }
+    BS_UNROLL(10)
+    for (uint32_t r = 0; r < 2 * sections + 2; r++) {
+        state[r * BS_MAX_CHANNELS] = frames & 1u ? rows[r ^ 1u] : rows[r];
+    }
+}
+
+static void channel(const bs_bandpass_tables *tables, int32_t *state,
+                    const int16_t *x, int16_t *y, uint32_t frames, uint32_t channels)
+{
+    switch (tables->sections) {
+    case 1: channel_through(tables, state, 1, x, y, frames, channels); break;
+    case 2: channel_through(tables, state, 2, x, y, frames, channels); break;
+    case 3: channel_through(tables, state, 3, x, y, frames, channels); break;
+    default: channel_through(tables, state, 4, x, y, frames, channels); break;
+    }
+}
+#endif
+
+int32_t bs_bandpass_init(const bs_bandpass_tables *tables, bs_bandpass_state *state)
+{
+    bs_bandpass_reset(state);
+    return tables->sections >= 1 && tables->sections <= BS_BANDPASS_MAX_SECTIONS && tables->headroom <= 30
+        && tables->shift >= 2 && tables->shift <= 30 ? 0 : BS_BAD_TABLES;
+}
+
+void bs_bandpass_reset(bs_bandpass_state *state)
+{
+    bs_clear(state, sizeof *state);
+}
+
+int32_t bs_bandpass_process(const bs_bandpass_tables *tables, bs_bandpass_state *state,
+                            const int16_t *x, int16_t *y, uint32_t frames, uint32_t channels)
+{
+    if (frames == 0) {
+        return 0;
+    }
+    if (!state->primed) { /* start as if the first value had always been there */
+        state->primed = 1;
+        for (uint32_t c = 0; c < channels; c++) {
+            state->history[0][c] = state->history[1][c] = bs_shift_left(x[c], tables->headroom);
+        }
+    }
+    for (uint32_t c = 0; c < channels; c++) {
+        channel(tables, &state->history[0][c], x + c, y + c, frames, channels);
+    }
+    return 0;
+}

@@ -1,0 +1,85 @@
+"""The C library on an emulated core, as an engine for stages: Cortex-M4 or RISC-V RV32IMC."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from firmware.build import CORES, ROOT, image
+from firmware.machine import Counts, Machine
+from firmware.twins import require_room, require_twin
+from pipeline.errors import BitspikeError
+from pipeline.stage import Stage
+
+
+class Target:
+    """Runs stages on an emulated core, on copies of the same bytes of tables and state.
+
+    Parameters
+    ----------
+    name : str
+        ``"cortex-m4"`` or ``"rv32imc"``.
+    max_channels : int
+        What the library is compiled for.
+    toolchain : str
+        ``"zig"``, or ``"gcc"`` for the core's cross gcc on the path.
+    optimise : str
+        ``-O0`` to ``-O3`` or ``-Os``.
+    root : pathlib.Path
+        The firmware folder.
+
+    Raises
+    ------
+    BitspikeError
+        There is no such core.
+    """
+
+    def __init__(
+        self, name: str, max_channels: int = 128, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT
+    ) -> None:
+        if name not in CORES:
+            raise BitspikeError(f"no core is named {name!r}; there are: {', '.join(CORES)}")
+        self.name = name
+        self._most = max_channels
+        self._build = (name, max_channels, toolchain, optimise, root)
+
+    @property
+    def machine(self) -> Machine:
+        """The core, with the image in its memory; engines of the same build share one."""
+        return _machine(*self._build)
+
+    def capacity(self, channels: int) -> int:
+        """Return the channels that the library was compiled for, or refuse `channels` that are more."""
+        return require_room(self.name, channels, self._most)
+
+    def bind(self, stage: Stage) -> Callable[..., int]:
+        """Return ``step(*arrays, *sizes)``: ``bs_<stage>_process`` on the stage's tables and state.
+
+        Raises
+        ------
+        BitspikeError
+            The stage has no C twin.
+        MissingExtraError
+            The emulator or the compiler is not installed.
+        """
+        require_twin(stage.name, self.name)
+        machine, function = self.machine, f"bs_{stage.name}_process"
+        tables, state = stage.tables.view(), stage.state
+        tables.flags.writeable = False
+
+        def step(*arguments: Any) -> int:
+            return machine.call(function, tables, state, *arguments)
+
+        return step
+
+    def counting(self) -> AbstractContextManager[Counts]:
+        """Count the instructions that stages bound to this engine execute inside ``with``; see `Machine.counting`."""
+        return self.machine.counting()
+
+
+@functools.cache
+def _machine(name: str, max_channels: int, toolchain: str, optimise: str, root: Path) -> Machine:
+    return Machine(name, image(name, max_channels, toolchain, optimise, root))

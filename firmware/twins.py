@@ -1,0 +1,39 @@
+"""Which stages have a C twin, and what every engine for the C library refuses in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import BitspikeError
+
+SOURCES = Path(__file__).parent / "src"
+
+# Stages that run on the host only, each with the reason.
+WITHOUT_TWIN = {"sorter": "its C is not written yet"}
+
+
+def has(stage: str) -> bool:
+    """Return whether a stage has a C twin: ``src/<stage>.c``."""
+    return (SOURCES / f"{stage}.c").is_file()
+
+
+def require_twin(stage: str, engine: str) -> None:
+    """Refuse a stage that has no C twin."""
+    if not has(stage):
+        reason = f" ({WITHOUT_TWIN[stage]})" if stage in WITHOUT_TWIN else ""
+        raise BitspikeError(f"stage {stage}: not in the C library{reason}, so it cannot run on {engine}; run it on the host")
+
+
+def require_room(engine: str, channels: int, most: int) -> int:
+    """Return `most`, the channels that an engine was compiled for, or refuse `channels` that are more."""
+    if channels > most:
+        raise BitspikeError(f"{engine}: compiled for at most {most} channels, the recording has {channels}; choose channels")
+    return most
+
+
+def require_contiguous(array: np.ndarray) -> None:
+    """Refuse an array that C could not walk through."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"an array of shape {array.shape} and strides {array.strides} is not C-contiguous")

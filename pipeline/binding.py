@@ -1,0 +1,225 @@
+"""Kernels bound to their tables and state: machine code that is given addresses instead of an argument for each field.
+
+A kernel takes every field of its tables and state as an argument of its own, so that it reads like the C. Handing a dozen arguments
+from Python to machine code costs as much as filtering a millisecond of signal. So a kernel is compiled as a C function of two
+pointers: to the addresses of the fields, which stay the same, and to the words of one block, which are the addresses and shapes of
+its arrays, and its sizes. A `Step` calls that function from Python; `express` calls those of a whole chain one after the other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+from pipeline.fixed import inlined
+from pipeline.fixed import kernel as compiled
+from pipeline.layout import names
+
+Kind = tuple[str, int]  # of an argument: type and dimensions of an array, in which the rows follow each other; ("", 0): an integer
+NUMBER: Kind = ("", 0)
+HEAD = 2  # words of a step before those of the block: the function's address, and where the addresses of its fields are
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+_WORDS = types.CPointer(types.int64)
+_ENTRIES: dict[tuple[str, str], tuple[Any, Any]] = {}
+_operation: Any = intrinsic
+
+
+@_operation
+def _pointer(_context: Any, address: Any) -> Any:
+    """Return an int64 address as a pointer."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(address), generate
+
+
+@_operation
+def call(_context: Any, function: Any, fields: Any, words: Any) -> Any:
+    """Call the compiled kernel at an address with the addresses of its fields and of the words of a block."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(word, [word.as_pointer(), word.as_pointer()])
+        given = [builder.inttoptr(address, word.as_pointer()) for address in arguments[1:]]
+        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), given)
+
+    return types.int64(function, fields, words), generate
+
+
+def address_of(kind: Kind) -> Any:
+    """Return a function for compiled code: the address of an array, which must be of that kind."""
+
+    @_operation
+    def address(_context: Any, array: Any) -> Any:
+        right = isinstance(array, types.Array) and array.layout == "C" and (array.dtype.name, array.ndim) == kind
+        if not right:
+            raise TypingError(f"a kernel takes {kind[0]} in {kind[1]} dimensions without gaps, not {array}")
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            return builder.ptrtoint(data, ir.IntType(64))
+
+        return types.int64(array), generate
+
+    return address
+
+
+def _origin(function: Any, files: set[str], constants: dict[Any, list[int]]) -> None:
+    """Add the files of `function` and of all of ours that it may call, and the integers that each of them closes over."""
+    files.add(inspect.getfile(function))
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    constants[function] = [value for value in cells if isinstance(value, int)]
+    for used in [function.__globals__.get(name) for name in function.__code__.co_names] + cells:
+        if isinstance(used, ModuleType) and used.__name__.split(".")[0] == function.__module__.split(".")[0]:
+            files.add(str(used.__file__))
+        elif getattr(used, "py_func", function) not in constants:
+            _origin(used.py_func, files, constants)
+
+
+@cache
+def _version(kernel: Any) -> int:
+    """Return a checksum of all that the machine code of `kernel` comes from; Numba itself looks at the kernel's own file only."""
+    files: set[str] = set()
+    constants: dict[Any, list[int]] = {}
+    _origin(kernel.py_func, files, constants)
+    total = zlib.crc32(str(list(constants.values())).encode())
+    for file in sorted(files):
+        total = zlib.crc32(Path(file).read_bytes(), total)
+    return total
+
+
+def _views(kinds: list[Kind], words: str, at: int = 0, by_value: bool = False) -> list[str]:
+    """Return the text of arguments found through `words` from `at` on; fields without dimensions lie at an address as well."""
+    text = []
+    for name, ndim in kinds:
+        if not name:
+            text.append(f"{words}[{at}]")
+            at += 1
+            continue
+        shape = tuple(f"{words}[{at + 1 + axis}]" for axis in range(ndim)) or ("1",)
+        view = f"carray(pointer({words}[{at}]), ({', '.join(shape)},), {name})"
+        text.append(f"{view}[0]" if by_value and not ndim else view)
+        at += 1 + ndim
+    return text
+
+
+def _source(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> str:
+    """Return the text of the C function; its name tells it from others of the same file in the cache of machine code."""
+    constants, variables = ([(record[name].base.name, record[name].ndim) for name in names(record)] for record in (tables, state))
+    arguments = _views(constants, "fields", by_value=True)
+    arguments += _views(variables, "fields", size_in_words(constants)) + _views(list(kinds), "words")
+    body = "(fields, words):\n    return kernel(\n        " + ",\n        ".join(arguments) + ",\n    )\n"
+    mark = zlib.crc32(f"{kernel.py_func.__qualname__} {_version(kernel)} {body}".encode())
+    return f"def {kernel.py_func.__name__}_{mark:08x}{body}"
+
+
+def _made(source: str, file: str, scope: dict[str, Any]) -> Any:
+    """Return the function that a text defines, under a file's name, so that Numba caches it there."""
+    exec(compile(source, file, "exec"), scope)
+    return scope[source[4 : source.index("(")]]
+
+
+def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> Any:
+    """Return the kernel as a C function, compiled once for arguments of these kinds."""
+    file = inspect.getfile(kernel.py_func)
+    source = _source(kernel, tables, state, kinds)
+    if (file, source) not in _ENTRIES:
+        # inlined, so that only this function is compiled, under a name of its own, and not the kernel as well; Python passes more
+        # than 30 arguments as one tuple, which Numba does not inline
+        few = len(inspect.signature(kernel.py_func).parameters) <= 30
+        scope = {"kernel": inlined(kernel.py_func) if few else kernel, "carray": carray, "pointer": _pointer}
+        scope |= {"__name__": kernel.__module__} | {name: getattr(np, name) for name in INTEGERS}
+        function = cfunc(types.int64(_WORDS, _WORDS), cache=True, error_model="numpy")(_made(source, file, scope))
+        _ENTRIES[file, source] = kernel, function
+    known, function = _ENTRIES[file, source]
+    if known is not kernel:
+        raise TypeError(f"{file}: two kernels are called {kernel.py_func.__qualname__} and close over the same integers")
+    return function
+
+
+@cache
+def _caller(kinds: tuple[Kind, ...]) -> Callable[..., int]:
+    """Return ``caller(words, *arguments)``, which fills the words of a block and calls the function that they begin with."""
+    lines, scope, at = [], {"call": call, "own": address_of(("int64", 1)), "__name__": __name__}, HEAD
+    for number, (name, ndim) in enumerate(kinds):
+        if not name:
+            lines.append(f"words[{at}] = a{number}")
+            at += 1
+            continue
+        scope[f"address{number}"] = address_of((name, ndim))
+        lines.append(f"words[{at}] = address{number}(a{number})")
+        lines += [f"words[{at + 1 + axis}] = a{number}.shape[{axis}]" for axis in range(ndim)]
+        at += 1 + ndim
+    lines.append(f"return call(words[0], words[1], own(words) + {8 * HEAD})")
+    given = "".join(f", a{number}" for number in range(len(kinds)))
+    mark = "_".join(f"{name or 'n'}{ndim or ''}" for name, ndim in kinds)
+    caller: Callable[..., int] = compiled(
+        _made(f"def call_{mark}(words{given}):\n    " + "\n    ".join(lines) + "\n", __file__, scope)
+    )
+    return caller
+
+
+def size_in_words(kinds: Iterable[Kind]) -> int:
+    """Return how many words the arguments of these kinds take."""
+    return sum(1 + ndim for _, ndim in kinds)
+
+
+def _kind(argument: Any) -> Kind:
+    return (argument.dtype.name, argument.ndim) if isinstance(argument, np.ndarray) else NUMBER
+
+
+def _addresses(*records: np.ndarray) -> np.ndarray:
+    """Return address and extents of every field in order, int64 [words]."""
+    words: list[int] = []
+    for record in records:
+        for name in names(record.dtype):
+            words += [record[name].ctypes.data, *record[name].shape]
+    return np.array(words, np.int64)
+
+
+class Step:
+    """A kernel on one set of tables and one state, in place: ``step(*arrays, *sizes)``.
+
+    Parameters
+    ----------
+    kernel : numba dispatcher
+        Takes the fields of the tables in order (scalars by value), those of the state (scalars as arrays of one), then the rest.
+        Kernels that one function makes must differ in an integer that they, or what they call, close over.
+    tables, state : numpy.ndarray
+        One struct each; they must stay where they are in memory: change them in place.
+    """
+
+    def __init__(self, kernel: Any, tables: np.ndarray, state: np.ndarray) -> None:
+        self.kernel = kernel
+        self.held = tables, state  # for as long as there is someone who could call
+        self.fields = _addresses(tables, state)
+
+    def __call__(self, *arguments: Any) -> int:
+        """Run the kernel; the arrays' types, and that their rows follow each other, are checked when a new type is seen."""
+        return self.quick(*arguments)(*arguments)
+
+    def entry(self, kinds: tuple[Kind, ...]) -> tuple[int, int]:
+        """Return the addresses of the compiled kernel and of its fields' addresses, for `call`."""
+        tables, state = self.held
+        return _entry(self.kernel, tables.dtype, state.dtype, kinds).address, self.fields.ctypes.data
+
+    def quick(self, *arguments: Any) -> Callable[..., int]:
+        """Return the step for arguments of the same types as these, without its checks."""
+        kinds = tuple(map(_kind, arguments))
+        words = np.zeros(HEAD + size_in_words(kinds), np.int64)
+        words[:HEAD] = self.entry(kinds)
+        step = partial(_caller(kinds), words)
+        step.__dict__["held"] = self
+        return step

@@ -1,0 +1,1 @@
+"""Chains that come with the package, in TOML; see `pipeline.chain`."""

@@ -1,0 +1,164 @@
+"""Converter: int16 input to signed codes of n bits, coupled to the input through a high-pass, as an ADC's front-end is.
+
+    m[n] = m[n-1] + (x[n] - m[n-1]) / 2**coupling          the slow level of each channel, a first-order low-pass, started at x[0]
+    code = (x[n] - m[n]) gain / 2**shift                    held within the n bits
+
+m has 14 fractional bits and its step is rounded to nearest, halves up; it enters the code rounded to a whole count, and the code is
+rounded to nearest, halves up. So the constant offset that a recording carries is gone from its first frame on, and drift follows
+with the corner frequency rate / (2 pi 2**coupling) (Oppenheim and Schafer, Discrete-Time Signal Processing, 7.2).
+`firmware/src/adc.c` is the same text in C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import frexp, log2, pi
+
+import numpy as np
+
+from pipeline import lanes
+from pipeline.blocks import SampleFormat, Samples
+from pipeline.errors import BitspikeError
+from pipeline.fixed import inlined, kernel
+from pipeline.layout import blank, layout
+from pipeline.stage import INT16, Design, Parameters, Stage
+
+LEVEL_BITS = 14  # fractional bits of the slow level
+GAIN_BITS = 14  # significant bits of the gain
+MAX_SHIFT = 29
+FULL_SCALE_UV = 640.0  # reach of the codes to either side where the recording knows its microvolts: 2.5 uV a code at 9 bits
+
+
+@dataclass(frozen=True)
+class AdcParameters(Parameters):
+    """Parameters in physical units.
+
+    Attributes
+    ----------
+    bits : int
+        Width of the codes, 2 to 16, sign included.
+    lsb_uv : float
+        Microvolts of one code. 0 is automatic: the codes reach to 640 uV either side (2.5 uV a code at 9 bits) where the recording
+        says its microvolts per count; where it does not, full scale stays full scale: the input's bits become `bits`, and input of
+        fewer bits is left as it is.
+    coupling_hz : float
+        Corner of the high-pass, rounded to the nearest that a power of two can give. Above 0.
+    """
+
+    bits: int = 9
+    lsb_uv: float = 0.0
+    coupling_hz: float = 0.5
+
+    def __post_init__(self) -> None:
+        self.require("bits", 2 <= self.bits <= 16, "choose 2 to 16")
+        self.require("lsb_uv", 0 <= self.lsb_uv < 1e6, "choose the microvolts of one code, or 0 for automatic")
+        self.require("coupling_hz", 0 < self.coupling_hz < 1e6, "choose a corner above 0 Hz, such as 0.5")
+
+
+@inlined
+def _run(tables, level, x, y, frames, c):  # type: ignore[no-untyped-def]
+    gain, shift, coupling, low, top = tables
+    half, half_step, half_count = np.int32(1) << (shift - 1), np.int32(1) << (coupling - 1), np.int32(1) << (LEVEL_BITS - 1)
+    mean = lanes.load(level, 0, c)
+    for n in range(frames):
+        value = lanes.load(x, n, c)
+        mean = mean + (((value << LEVEL_BITS) - mean + half_step) >> coupling)
+        centred = value - ((mean + half_count) >> LEVEL_BITS)
+        lanes.store(y, n, c, lanes.clipped((centred * gain + half) >> shift, low, top))
+    lanes.store(level, 0, c, mean)
+
+
+_run_across = lanes.across(_run, 1)
+
+
+@kernel
+def process(gain, shift, coupling, low, top, primed, level, x, y, frames, channels):  # type: ignore[no-untyped-def]
+    """Convert x: int16 [frames, channels] -> y: int16 [frames, channels]."""
+    if frames == 0:
+        return 0
+    if primed[0] == 0:  # start as if the first value had always been there
+        primed[0] = 1
+        for c in range(channels):
+            level[0, c] = np.int32(x[0, c]) << np.int32(LEVEL_BITS)
+    _run_across((gain, shift, coupling, low, top), level, x, y, frames, channels)
+    return 0
+
+
+class Adc(Stage):
+    """Converter to n-bit codes; see the module."""
+
+    name = "adc"
+    Parameters = AdcParameters
+    kernel = staticmethod(process)
+    call = ("x", "y", "frames", "channels")
+    keeps_on_gap = ("primed", "level")
+
+    @classmethod
+    def tables_layout(cls, capacity: int) -> np.dtype:
+        """Return the layout of ``bs_adc_tables``."""
+        return layout(gain="i4", shift="u4", coupling="u4", low="i4", top="i4")
+
+    @classmethod
+    def state_layout(cls, capacity: int) -> np.dtype:
+        """Return the layout of ``bs_adc_state``."""
+        return layout(primed="u4", level=("i4", (1, capacity)))
+
+    @classmethod
+    def design(cls, parameters: AdcParameters, signal: SampleFormat, capacity: int) -> Design:
+        """Turn microvolts a code into a multiplier and a shift, and the corner into a shift."""
+        p, tables = parameters, blank(cls.tables_layout(capacity))
+        gain, shift = _multiplier(_codes_per_count(p, signal))
+        coupling = _coupling(p.coupling_hz, signal.rate_hz)
+        tables["gain"], tables["shift"], tables["coupling"] = gain, shift, coupling
+        tables["low"], tables["top"] = -(2 ** (p.bits - 1)), 2 ** (p.bits - 1) - 1
+        uv = signal.uv_per_count * 2**shift / gain
+        proofs = {
+            "codes per count": gain / 2**shift,
+            "microvolts of a code": uv or "the recording does not say",
+            "corner of the coupling, Hz": signal.rate_hz / (2 * pi * 2**coupling),
+            "largest product": f"{(2**16 - 1) * gain + 2 ** (shift - 1)} of {2**31}",
+        }
+        return Design(tables, signal.with_(bits=p.bits, uv_per_count=uv), proofs)
+
+    @classmethod
+    def examples(cls) -> Iterator[AdcParameters]:
+        """Yield one example per kind of scaling."""
+        yield AdcParameters()
+        yield AdcParameters(bits=16, lsb_uv=0.01, coupling_hz=100.0)
+        yield AdcParameters(bits=4, lsb_uv=30.0)
+
+    def advance(self, samples: Samples) -> Samples:
+        """Convert one block."""
+        x = samples.data
+        codes = np.empty(x.shape, INT16)
+        self.step(x, codes, len(x), self.signal.channels)
+        return Samples(samples.start, codes, samples.flags)
+
+
+def _codes_per_count(parameters: AdcParameters, signal: SampleFormat) -> float:
+    if signal.uv_per_count > 0:
+        return signal.uv_per_count / (parameters.lsb_uv or FULL_SCALE_UV / 2 ** (parameters.bits - 1))
+    if parameters.lsb_uv > 0:
+        raise BitspikeError("lsb_uv: the recording does not say its microvolts per count; give its gain, or set lsb_uv = 0")
+    return 2.0 ** min(0, parameters.bits - signal.bits)
+
+
+def _multiplier(scale: float) -> tuple[int, int]:
+    """Return gain and shift with ``gain / 2**shift`` nearest to `scale`; `GAIN_BITS` keep its products within 32 bits."""
+    shift = GAIN_BITS - frexp(scale)[1]
+    gain = round(scale * 2.0**shift)
+    if gain == 2**GAIN_BITS:
+        gain, shift = gain // 2, shift - 1
+    if not 1 <= shift <= MAX_SHIFT:
+        raise BitspikeError(f"lsb_uv: a count of the input would be {scale:.3g} codes; choose lsb_uv so that it is 2**-16 to 2**13")
+    return gain, shift
+
+
+def _coupling(corner_hz: float, rate_hz: float) -> int:
+    """Return the shift whose high-pass has the nearest corner."""
+    shift = round(log2(rate_hz / (2 * pi * corner_hz)))
+    if not 1 <= shift <= LEVEL_BITS:
+        lowest, highest = (rate_hz / (2 * pi * 2**end) for end in (LEVEL_BITS, 1))
+        raise BitspikeError(f"coupling_hz = {corner_hz:g}: choose {lowest:.2g} to {highest:.2g} at {rate_hz:g} Hz")
+    return shift

@@ -1,0 +1,342 @@
+"""The Stage contract: parameters, tables, state, process.
+
+A stage class names its parameters (a frozen dataclass in physical units), derives integer tables from them (`design`), declares
+the fixed layout of its tables and state, and processes blocks. It runs on an engine: the host's compiled kernel, or the same step
+in C on this machine or on an emulated core. All engines share the same bytes of tables and state.
+"""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from pipeline.binding import Step
+from pipeline.blocks import Block, SampleFormat, Samples, Spikes
+from pipeline.errors import BitspikeError
+from pipeline.layout import blank
+
+REGISTRY: dict[str, type[Stage]] = {}
+INT16 = np.dtype(np.int16)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Base of all stage parameters: physical units, checked when made."""
+
+    def require(self, name: str, good: bool, cure: str) -> None:
+        """Refuse a parameter: `cure` says what is allowed."""
+        if not good:
+            raise BitspikeError(f"{name} = {getattr(self, name)!r}: {cure}")
+
+
+@dataclass(frozen=True)
+class Design:
+    """What parameters become.
+
+    Attributes
+    ----------
+    tables : numpy.ndarray
+        The struct of integers that is all the firmware needs.
+    output : SampleFormat
+        What the stage's output samples mean (for spikes: what its waveforms mean).
+    proofs : dict
+        What `design` proved or measured about the tables, for the report: name to number or sentence.
+    """
+
+    tables: np.ndarray
+    output: SampleFormat
+    proofs: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Where the integer step of a stage runs."""
+
+    name: str
+
+    def capacity(self, channels: int) -> int:
+        """Return the channel capacity that tables and state are laid out for."""
+
+    def bind(self, stage: Stage) -> Callable[..., int]:
+        """Return ``step(*arrays, *sizes)`` on this stage's tables and state."""
+
+
+class Host:
+    """This machine's Numba kernels.
+
+    A kernel takes the fields of its tables in the layout's order (scalars by value), those of its state (scalars as arrays of
+    one), then what `advance` passes to ``self.step``: input arrays, output arrays, sizes, by position; it returns an int. Inputs
+    may be read-only. The fields' addresses are taken once, in `bind`: tables and state are changed in place, never replaced.
+    """
+
+    name = "host"
+
+    def capacity(self, channels: int) -> int:
+        """Return `channels`: the host lays out exactly what is needed."""
+        return channels
+
+    def bind(self, stage: Stage) -> Callable[..., int]:
+        """Return the stage's kernel with its tables and state filled in; with the first call it becomes the stage's quick step."""
+        step = Step(stage.kernel, stage.tables, stage.state)
+
+        def first(*arguments: Any) -> int:
+            stage.step = step.quick(*arguments)
+            return stage.step(*arguments)
+
+        first.__dict__["held"] = step
+        return first
+
+
+HOST = Host()
+
+
+class Stage(ABC):
+    """One step of a chain, running.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        In physical units.
+    signal : SampleFormat
+        What the samples that the stage sees mean.
+    tables : numpy.ndarray, optional
+        Ready tables (fitted or loaded) instead of those that `design` derives.
+    engine : Engine, optional
+        Where the step runs; this machine's Numba kernel unless told.
+    """
+
+    name: ClassVar[str] = ""
+    Parameters: ClassVar[type[Parameters]]
+    takes: ClassVar[tuple[type, ...]] = (Samples,)
+    gives: ClassVar[type] = Samples
+    needs: ClassVar[tuple[str, ...]] = ()  # columns that the spikes it takes must have, besides sample, channel and amplitude
+    kernel: ClassVar[Callable[..., int]]
+    latency: int = 0  # frames by which the output may lag behind the input
+    keeps_on_gap: ClassVar[tuple[str, ...]] = ()  # state fields that survive a gap: what was learned, not what was just seen
+    call: ClassVar[tuple[str, ...]] = ()  # what the kernel takes of a block, by the names of `express`; empty: only `advance` knows
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            other = REGISTRY.get(cls.name)
+            if other is not None and other.__qualname__ != cls.__qualname__:
+                raise TypeError(f"two stages are named {cls.name!r}")
+            REGISTRY[cls.name] = cls
+
+    def __init__(self, parameters: Any, signal: SampleFormat, tables: np.ndarray | None = None, engine: Engine = HOST) -> None:
+        self.parameters, self.signal, self.engine = parameters, signal, engine
+        self.capacity = engine.capacity(signal.channels)
+        try:
+            designed = self.design(parameters, signal, self.capacity)
+        except BitspikeError as error:
+            raise BitspikeError(f"stage {self.name}: {error}") from None
+        self.output, self.proofs = designed.output, designed.proofs
+        self.tables = designed.tables if tables is None else self._accept(tables)
+        self.state = blank(self.state_layout(self.capacity))
+        self.position: int | None = None
+        self._channels = signal.channels
+        self._strides = (2 * signal.channels, 2) if self.takes == (Samples,) else None  # of a contiguous block
+        self.step = engine.bind(self)
+
+    @classmethod
+    @abstractmethod
+    def tables_layout(cls, capacity: int) -> np.dtype:
+        """Return the layout of the tables for at most `capacity` channels."""
+
+    @classmethod
+    @abstractmethod
+    def state_layout(cls, capacity: int) -> np.dtype:
+        """Return the layout of the state for at most `capacity` channels; all zero is the state to start from."""
+
+    @classmethod
+    @abstractmethod
+    def design(cls, parameters: Any, signal: SampleFormat, capacity: int) -> Design:
+        """Derive the tables, or refuse with the reason."""
+
+    @abstractmethod
+    def advance(self, *blocks: Any) -> Any:
+        """Process blocks that follow without a gap on what came before."""
+
+    @property
+    def factor(self) -> int:
+        """Input frames of one output frame."""
+        return 1
+
+    def able(self) -> bool:
+        """Return whether the next block needs nothing but the kernel, called as `call` says."""
+        return True
+
+    def room(self, frames: int, spikes: int) -> int:
+        """Return the most spikes that the kernel can give for a block of so many frames and spikes at most."""
+        return 0
+
+    def refused(self, code: int) -> BitspikeError:
+        """Return why the kernel refused a block: the meaning of what it returned, a negative number."""
+        return BitspikeError(f"stage {self.name}: its kernel refused a block ({code})")
+
+    @classmethod
+    def examples(cls) -> Iterator[Any]:
+        """Yield the parameters that the contract checks run the stage with."""
+        yield cls.Parameters()
+
+    def process(self, *blocks: Any) -> Any:
+        """Process one block of each input; a gap before it restarts what the stage remembers of the signal.
+
+        Parameters
+        ----------
+        *blocks : Block
+            One per entry of `takes`, all over the same stretch of the stream.
+
+        Returns
+        -------
+        Block
+            What became known; its stretch is that of the input.
+
+        Raises
+        ------
+        BitspikeError
+            A block is of the wrong kind, shape or type, or the stream goes back in time.
+        """
+        first = blocks[0] if blocks else None
+        # the usual case in the fewest steps, since every stage does this for every block
+        if not (
+            type(first) is Samples
+            and (data := first.data).strides == self._strides
+            and data.dtype is INT16
+            and data.shape[1] == self._channels
+            and len(blocks) == 1
+        ):
+            self._check(blocks)
+            first = blocks[0]
+        start = first.start
+        if start != self.position and self.position is not None:
+            if start < self.position:
+                raise BitspikeError(f"stage {self.name}: block starts at {start}, before the {self.position} already processed")
+            self.gap(start - self.position)
+        result = self.advance(*blocks)
+        self.position = first.stop
+        return result
+
+    def report(self) -> dict[str, Any]:
+        """Return what is proved, and where it costs time also what is measured, about the tables."""
+        return dict(self.proofs)
+
+    def gap(self, missing: int) -> None:
+        """Forget the recent signal, keep what was learned: `missing` frames were lost."""
+        kept = self.kept()
+        self.reset()
+        self.keep(kept)
+
+    def kept(self) -> Any:
+        """Return what survives a gap: the state fields named in `keeps_on_gap`."""
+        return {name: self.state[name].copy() for name in self.keeps_on_gap}
+
+    def keep(self, kept: Any) -> None:
+        """Take over what survived a gap."""
+        for name, value in kept.items():
+            self.state[name] = value
+
+    def reset(self) -> None:
+        """Return to the state before the first block."""
+        self.state[()] = blank(self.state.dtype)[()]
+        self.position = None
+
+    def checkpoint(self) -> bytes:
+        """Return everything that the next block depends on, besides the tables."""
+        return struct.pack("<q", -1 if self.position is None else self.position) + self.state.tobytes()
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Continue from a `checkpoint`; the same bits follow as if there had been no pause."""
+        if len(checkpoint) != 8 + self.state.nbytes:
+            raise BitspikeError(
+                f"stage {self.name}: checkpoint of {len(checkpoint)} bytes, expected {8 + self.state.nbytes}: "
+                "it is of another chain"
+            )
+        (position,) = struct.unpack_from("<q", checkpoint)
+        self.position = None if position < 0 else position
+        self.state[()] = np.frombuffer(checkpoint, self.state.dtype, 1, 8)[0]
+
+    def parameters_dict(self) -> dict[str, Any]:
+        """Return the parameters as plain values."""
+        return asdict(self.parameters)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "step"}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes)
+        self.step = self.engine.bind(self)
+
+    def _accept(self, tables: np.ndarray) -> np.ndarray:
+        expected = self.tables_layout(self.capacity)
+        if tables.dtype != expected or tables.shape != ():
+            raise BitspikeError(f"stage {self.name}: tables of another layout; train or design them again for this chain")
+        return tables.copy()
+
+    def _check(self, blocks: tuple[Any, ...]) -> None:
+        if len(blocks) != len(self.takes):
+            raise BitspikeError(f"stage {self.name}: takes {len(self.takes)} inputs, got {len(blocks)}")
+        for block, kind in zip(blocks, self.takes, strict=True):
+            if not isinstance(block, kind):
+                raise BitspikeError(f"stage {self.name}: takes {kind.__name__}, got {type(block).__name__}")
+            if isinstance(block, Samples):
+                self._check_samples(block.data)
+            if isinstance(block, Spikes):
+                for column in self.needs:
+                    if len(getattr(block, column)) != len(block):
+                        raise BitspikeError(f"stage {self.name}: its spikes have no {column}: add the stage that gives it before")
+        stretches = {(block.start, block.stop) for block in blocks}
+        if len(stretches) > 1:
+            raise BitspikeError(f"stage {self.name}: inputs cover different stretches of the stream")
+
+    def _check_samples(self, data: np.ndarray) -> None:
+        if data.dtype != INT16 or data.ndim != 2:
+            raise BitspikeError(f"stage {self.name}: samples must be int16 [frames, channels], got {data.dtype} {data.shape}")
+        if data.shape[1] != self.signal.channels:
+            raise BitspikeError(
+                f"stage {self.name}: block has {data.shape[1]} channels, the chain was built for {self.signal.channels}"
+            )
+        if not data.flags.c_contiguous:
+            raise BitspikeError(f"stage {self.name}: samples must be C-contiguous; pass numpy.ascontiguousarray(data)")
+
+
+def stage(name: str) -> type[Stage]:
+    """Return the stage class of that name.
+
+    Raises
+    ------
+    BitspikeError
+        There is none; the message lists those there are.
+    """
+    if name not in REGISTRY:
+        raise BitspikeError(f"no stage is named {name!r}; there are: {', '.join(sorted(REGISTRY))}")
+    return REGISTRY[name]
+
+
+def make_parameters(cls: type[Stage], values: dict[str, Any]) -> Any:
+    """Make a stage's parameters from plain values (a chain file), refusing unknown names and wrong types."""
+    known = {f.name: f for f in fields(cls.Parameters)}
+    for key, value in values.items():
+        if key not in known:
+            raise BitspikeError(f"stage {cls.name}: no parameter {key!r}; it has: {', '.join(known) or 'none'}")
+        default = known[key].default
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(default, bool) != isinstance(value, bool) and isinstance(default, bool):
+            raise BitspikeError(f"stage {cls.name}: {key} = {value!r} must be true or false")
+        if isinstance(default, int | float) and not isinstance(default, bool) and not number:
+            raise BitspikeError(f"stage {cls.name}: {key} = {value!r} must be a number")
+        if isinstance(default, int) and not isinstance(default, bool) and number and value != int(value):
+            raise BitspikeError(f"stage {cls.name}: {key} = {value!r} must be a whole number")
+        if isinstance(default, str) and not isinstance(value, str):
+            raise BitspikeError(f"stage {cls.name}: {key} = {value!r} must be text")
+    try:
+        return cls.Parameters(**values)
+    except BitspikeError as error:
+        raise BitspikeError(f"stage {cls.name}: {error}") from None
+
+
+__all__ = ["HOST", "REGISTRY", "Block", "Design", "Engine", "Host", "Parameters", "Stage", "make_parameters", "stage"]

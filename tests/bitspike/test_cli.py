@@ -1,0 +1,215 @@
+"""The commands: what they print for people, one JSON document for programs, and their exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from bitspike.demo import compile_last_first
+from bitspike.main import app, run
+from pipeline.chain import packaged_chains
+
+PROGRAM = [sys.executable, "-c", "from bitspike.main import main; main()"]
+COMMANDS = ("replay", "train", "score", "info", "report", "export", "simulate", "data", "stages", "demo")
+
+
+def document(capsys, *arguments):
+    """Run a command with ``--json`` and return the one document on standard output."""
+    assert run([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def printed(capsys, *arguments):
+    assert run(list(map(str, arguments))) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [(), *[(c,) for c in COMMANDS], ("simulate", "neural"), ("data", "list"), ("data", "fetch")])
+def test_every_command_explains_itself(command):
+    result = CliRunner().invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+    if not command:
+        assert all(name in result.stdout for name in COMMANDS)
+    elif command not in (("simulate",), ("data",)):
+        assert "--json" in result.stdout
+
+
+def test_help_and_version_need_nothing_heavy():
+    code = "import sys; from bitspike.main import run; run(['--help']); run(['--version']); print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"numpy", "scipy", "numba", "sklearn", "matplotlib", "spikeinterface"}
+    assert "Usage: bitspike" in done.stdout
+
+
+def test_help_answers_within_half_a_second():
+    def seconds():
+        before = os.times()
+        subprocess.run([*PROGRAM, "--help"], capture_output=True, check=True)
+        after = os.times()  # processor time: other programs on this machine do not count
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_replay_prints_what_happened(capsys, recording, chain_file, tmp_path):
+    out = tmp_path / "run"
+    text = printed(capsys, "replay", recording.path, "--chain", chain_file, "--out", out)
+    for word in ("Spikes and units", "group", "unsorted", "units", "times real time", "worst", "dropped data", "none", "field"):
+        assert word in text
+    found = document(capsys, "replay", recording.path, "--chain", chain_file, "--out", out, "--stop", "4", "--block-ms", "3")
+    assert found["out"] == str(out)
+    assert found["counts"]["seconds"] == 4.0
+    assert [g["group"] for g in found["counts"]["groups"]] == [0, 1]
+    assert sum(unit["spikes"] for unit in found["units"]) == found["counts"]["spikes"] - found["counts"]["unsorted"]
+    assert found["timings"]["block_us"]["worst"] >= found["timings"]["block_us"]["p99"] * 0.9
+
+
+def test_score_train_and_info(capsys, recording, chain_file, finished, tmp_path):
+    assert "Scored spikes" in printed(capsys, "score", finished.path)
+    scored = document(capsys, "score", finished.path, recording.path / "truth.npz", "--after", "2")
+    assert scored["detection"]["f1"] > 0.98
+    assert scored["sorting"]["mean_accuracy"] > 0.9
+    trained = document(capsys, "train", recording.path, "--chain", chain_file, "--out", tmp_path / "trained")
+    assert trained["learned"] == ["sorter"]
+    replayed = document(
+        capsys, "replay", recording.path, "--chain", chain_file, "--trained", tmp_path / "trained", "--out", tmp_path / "run"
+    )
+    assert "trained" in replayed["run"]["learning"]
+    assert document(capsys, "info", recording.path)["truth"]["units"] == 4
+    assert document(capsys, "info", finished.path)["kind"] == "run"
+    assert "electrode sites  known" in printed(capsys, "info", recording.path)
+    assert "Units" in printed(capsys, "info", finished.path)
+
+
+@pytest.mark.parametrize("name", packaged_chains())
+def test_info_reports_the_design_of_a_chain(capsys, name):
+    found = document(capsys, "info", name, "--rate", "24000", "--channels", "16")
+    assert found["signal"]["channels"] == 16
+    labels = [stage["label"] for stage in found["stages"]]
+    if name != "field":
+        band = found["stages"][labels.index("spike_band")]["report"]
+        assert band["noise over the input's quantisation noise, dB"] < 0
+        assert band["SNDR against float64, dB"] > 60
+    assert "Proved and measured" in printed(capsys, "info", name)
+
+
+def test_info_designs_a_chain_for_a_recording(capsys, recording):
+    found = document(capsys, "info", recording.path, "--chain", "psoc68")
+    assert (found["signal"]["channels"], found["signal"]["groups"]) == (8, [0] * 4 + [1] * 4)
+
+
+def test_parameters_can_be_set(capsys, recording, chain_file, tmp_path):
+    changed = ("--set", "threshold.threshold=50", "--set", "threshold.polarity=positive", "--set", "band.order=1")
+    found = document(capsys, "replay", recording.path, "--chain", chain_file, *changed, "--out", tmp_path / "run", "--stop", "1")
+    assert found["counts"]["spikes"] == 0
+    stages = json.loads((tmp_path / "run" / "manifest.json").read_text())["chain"]["stages"]
+    given = {stage["label"]: stage["parameters"] for stage in stages}
+    assert (given["threshold"]["threshold"], given["threshold"]["polarity"], given["band"]["order"]) == (50, "positive", 1)
+
+
+def test_stages_are_listed_with_their_parameters(capsys):
+    listed = {stage["name"]: stage for stage in document(capsys, "stages")}
+    assert {"bandpass", "threshold", "exclusion", "sorter"} <= set(listed)
+    for stage in listed.values():
+        assert stage["purpose"]
+        for parameter in stage["parameters"]:
+            assert parameter["meaning"], f"{stage['name']}.{parameter['name']} is not described"
+    assert "fraction_bits" in printed(capsys, "stages", "bandpass")
+
+
+def test_data_is_listed_and_fetched_from_a_local_copy(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("BITSPIKE_CACHE", str(tmp_path))
+    names = {one["name"]: one for one in document(capsys, "data", "list")}
+    assert names["waveclus"]["bytes"] == 257_950_406
+    assert names["waveclus"]["path"] is None
+    assert "Public recordings" in printed(capsys, "data", "list")
+
+
+def test_simulate_writes_a_recording(capsys, tmp_path):
+    pytest.importorskip("spikeinterface")
+    options = ("--channels", "4", "--seconds", "1", "--units", "2", "--seed", "3", "--layout", "tetrodes")
+    found = document(capsys, "simulate", "neural", tmp_path / "made", *options)
+    assert (found["channels"], found["seconds"], found["truth"]["units"]) == (4, 1.0, 2)
+
+
+def test_the_demo_scores_what_it_made(capsys, tmp_path):
+    pytest.importorskip("spikeinterface")
+    pytest.importorskip("matplotlib")
+    found = document(capsys, "demo", "--out", tmp_path, "--seconds", "10")
+    assert found["recording"]["channels"] == 68
+    assert found["score"]["detection"]["f1"] > 0.97
+    assert (tmp_path / "result" / "report.html").exists()
+
+
+@pytest.mark.parametrize("chain", packaged_chains())
+def test_a_chain_can_be_compiled_from_its_end(chain):
+    compile_last_first(chain)
+
+
+def test_progress_and_chatter_stay_off_standard_output(recording, chain_file, tmp_path):
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [*PROGRAM, "replay", recording.path, "--chain", chain_file, "--out", out, "--stop", "1", "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["out"] == str(out)
+
+
+def test_an_interrupt_keeps_what_is_finished(recording, chain_file, tmp_path):
+    command = [*PROGRAM, "replay", recording.path, "--chain", chain_file, "--out", tmp_path / "run"]
+    process = subprocess.Popen([*command, "--speed", "1x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (tmp_path / "run.partial" / "manifest.json").exists():
+            break
+        time.sleep(0.1)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1].startswith("bitspike: stopped after ")
+    assert err.splitlines()[-1].endswith("the same command with --resume continues")
+    assert not (tmp_path / "run").exists()
+    done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["run"]["resumed"] == 1
+
+
+def test_a_reader_that_leaves_is_no_error(recording):
+    shell = f"{sys.executable} -c 'from bitspike.main import main; main()' info {recording.path} | true"
+    done = subprocess.run(["bash", "-c", f"{shell}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_memory_does_not_grow_with_the_recording(chain_file, tmp_path):
+    samples = np.random.default_rng(0).normal(0, 100, (24_000 * 5, 8)).astype(np.int16)
+    peaks = []
+    for repeats in (4, 32):
+        path = tmp_path / f"{repeats}.raw"
+        with path.open("wb") as file:
+            for _ in range(repeats):
+                file.write(samples.data)
+        code = (
+            "import resource, bitspike;"
+            f"r = bitspike.open_recording('{path}', rate_hz=24000, channels=8);"
+            f"bitspike.replay(r, '{chain_file}', '{tmp_path}/run{repeats}', learn='online');"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) / 1024)
+    assert (tmp_path / "32.raw").stat().st_size > 60e6
+    assert peaks[1] - peaks[0] < 12  # MiB
+
+
+def test_import_is_quick_and_lazy():
+    code = "import sys; import bitspike; assert 'numpy' not in sys.modules; bitspike.read_chain; assert 'numpy' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,80 @@
+"""A wrong shift, rounding or constant in the C does not go unnoticed, and what notices it names the place and both values."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware import build
+from firmware.native import Native
+from pipeline.chain import load_stages
+from pipeline.checks import ContractBroken, check_full_scale, check_same_as_host
+from pipeline.stage import REGISTRY
+
+load_stages()
+
+MUTATIONS = [
+    ("bandpass", "#define COEFFICIENT_BITS 29", "#define COEFFICIENT_BITS 28"),
+    ("bandpass", "bs_saturate16(bs_round_shift(value, tables->shift))", "bs_saturate16(value >> tables->shift)"),
+    ("bandpass", "bs_saturate16(bs_round_shift(value, tables->shift))", "(int16_t)bs_round_shift(value, tables->shift)"),
+    ("bandpass", "before = y2;", "before = y1;"),
+    ("adc", "#define LEVEL_BITS 14u", "#define LEVEL_BITS 13u"),
+    ("adc", "code > top ? top", "code > top ? top - 1"),
+    ("artefact", "#define MEAN_TO_MEDIAN 55401u", "#define MEAN_TO_MEDIAN 15401u"),
+    ("artefact", "stepped >= tables->step_channels", "stepped > tables->step_channels"),
+    ("components", "int64_t total = 1 << 14", "int64_t total = 0"),
+    ("components", "total >> 15", "total >> 14"),
+    ("decimate", "(value + half) >> shift", "(value + half / 2) >> shift"),
+    ("decimate", "state->pending = 0;", ""),
+    ("energy", "#define MEAN_TO_MEDIAN 41386u", "#define MEAN_TO_MEDIAN 41086u"),
+    ("energy", "now < energy(rows_of(from, n), c)", "now <= energy(rows_of(from, n), c)"),
+    ("exclusion", "bs_size(state->amplitude[j]) >= size", "bs_size(state->amplitude[j]) > size"),
+    ("exclusion", "bs_size(state->amplitude[j]) > limit", "bs_size(state->amplitude[j]) < limit"),
+    ("extrema", "d2 = now - 2 * first + second", "d2 = now - 2 * first - second"),
+    ("extrema", "bs_size(now) > bs_size(peak)", "bs_size(now) >= bs_size(peak)"),
+    ("reference", "half = (count - 1) / 2", "half = count / 2"),
+    ("reference", "positive * reciprocal >> shift", "positive * reciprocal >> (shift + 1)"),
+    ("snippets", "turn >= 3 * size", "turn >= 2 * size"),
+    ("snippets", "int32_t total = 1 << 14", "int32_t total = 0"),
+    ("threshold", "#define FRACTION 12u", "#define FRACTION 11u"),
+    ("threshold", "now < before && now <= after", "now <= before && now < after"),
+]
+HEADERS = [  # what several stages share, by one of them
+    ("threshold", "noise.h", "fraction + 7u", "fraction + 6u"),
+    ("energy", "noise.h", "excess > BS_NOISE_FAR && before > BS_NOISE_FAR", "excess > BS_NOISE_FAR"),
+    ("artefact", "noise.h", "windows * 0x9E3779B1u >> 10", "windows * 0x9E3779B1u >> 11"),
+    ("threshold", "detection.h", "frame + (int32_t)refractory", "frame + (int32_t)refractory + 1"),
+    ("reference", "pairs.h", "bs_second(a) >= bs_second(b)", "bs_second(a) > bs_second(b)"),
+    ("bandpass", "fixed.h", "INT64_C(0x80000000)", "INT64_C(0x40000000)"),
+    ("adc", "fixed.h", "1u << (shift - 1u)", "1u << shift >> 2"),
+]
+VARIANTS = {("reference", "pairs.h"), ("bandpass", "fixed.h")}  # only these stages' variants for DSP instructions use it
+PLACE = r"(sample \d+, channel \d+|\w+\[[\d, ]+\]): -?\d+, expected -?\d+$"
+SHAPE = r"\w+ is \w+ \([\d, ]+\), expected \w+ \([\d, ]+\)$"  # of lists of spikes
+
+
+def require_noticed(name, file, old, new, root):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    for other in build.sources(root):
+        if other.stem not in (name, "version"):
+            other.unlink()  # compiling them takes time
+    dsp = int((name, file.name) in VARIANTS)
+    engine, cls = Native(build.host_library(["gcc", f"-DBS_DSP={dsp}"], "-O0", 24, root)), REGISTRY[name]
+    cases = [(check, p) for check in (check_same_as_host, check_full_scale) for p in cls.examples()]
+    with pytest.raises(ContractBroken, match=f"^{name}: .*({PLACE}|{SHAPE})"):
+        all(check(cls, parameters, engine) is None for check, parameters in cases)
+
+
+@pytest.mark.parametrize(("name", "old", "new"), MUTATIONS)
+def test_mutation_is_noticed(copy, name, old, new):
+    require_noticed(name, copy / "src" / f"{name}.c", old, new, copy)
+
+
+@pytest.mark.parametrize(("name", "header", "old", "new"), HEADERS)
+def test_mutation_of_shared_text_is_noticed(copy, name, header, old, new):
+    require_noticed(name, copy / "include/bitspike" / header, old, new, copy)
+
+
+def test_every_module_is_mutated():
+    assert {path.stem for path in build.sources()} - {"version"} == {name for name, *_ in MUTATIONS}

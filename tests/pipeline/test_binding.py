@@ -1,0 +1,149 @@
+"""A bound kernel sees its tables and state in place, and takes read-only input like any other."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from pipeline.binding import Step, _source, _version
+from pipeline.fixed import inlined, kernel
+from pipeline.layout import blank, layout
+
+TABLES = layout(gain="i4", limit="u8", taps=("i2", 3), grid=("i4", (2, 3)))
+STATE = layout(count="u2", rows=("i8", (2, 4)))
+KINDS = (("int16", 1),)
+
+
+@kernel
+def accumulate(gain, limit, taps, grid, count, rows, x, out, frames):
+    for n in range(frames):
+        count[0] += 1
+        rows[n & 1, n % 4] += x[n] * gain + taps[n % 3] * grid[n & 1, n % 3]
+        out[n] = min(rows[n & 1, n % 4], np.int64(limit))
+    return frames
+
+
+@kernel
+def either(gain, limit, taps, grid, count, rows, x, spare, frames):
+    spare[:] = 0
+    chosen = x if frames > 5 else spare
+    return chosen.sum()
+
+
+def oracle(tables, count, rows, x):
+    out = []
+    for n, value in enumerate(x.tolist()):
+        count += 1
+        rows[n % 2][n % 4] += value * int(tables["gain"]) + int(tables["taps"][n % 3]) * int(tables["grid"][n % 2, n % 3])
+        out.append(min(rows[n % 2][n % 4], int(tables["limit"])))
+    return count, rows, out
+
+
+def example():
+    tables, state = blank(TABLES), blank(STATE)
+    tables["gain"], tables["limit"], tables["taps"], tables["grid"] = -3, 1000, [1, -2, 3], [[5, 6, 7], [-8, 9, -10]]
+    return tables, state
+
+
+def test_fields_arrive_in_order_and_state_is_changed_in_place():
+    tables, state = example()
+    x = np.arange(-50, 50, dtype=np.int16)
+    out = np.zeros(100, np.int64)
+    assert Step(accumulate, tables, state)(x, out, 100) == 100
+    count, rows, expected = oracle(tables, 0, [[0] * 4, [0] * 4], x)
+    assert out.tolist() == expected
+    assert state["count"] == count
+    assert state["rows"].tolist() == rows
+
+
+def test_later_changes_of_tables_are_seen():
+    tables, state = example()
+    step = Step(accumulate, tables, state)
+    out = np.zeros(1, np.int64)
+    step(np.array([7], np.int16), out, 1)
+    assert out[0] == 7 * -3 + 5
+    tables["gain"] = 11
+    state["rows"] = 0
+    step(np.array([7], np.int16), out, 1)
+    assert out[0] == 7 * 11 + 5
+
+
+def test_read_only_input_may_take_the_place_of_an_array_that_the_kernel_writes():
+    tables, state = example()
+    step = Step(either, tables, state)
+    x, spare = np.arange(10, dtype=np.int16), np.zeros(10, np.int16)
+    x.flags.writeable = False
+    assert step(x, spare, 10) == 45
+    assert step(x, spare, 5) == 0
+
+
+def test_tables_and_state_live_as_long_as_the_step():
+    tables, state = example()
+    step = Step(accumulate, tables, state)
+    del tables, state
+    gc.collect()
+    sizes = (TABLES.itemsize, STATE.itemsize)
+    again = [np.full(size, 0x7F, np.uint8) for size in sizes for _ in range(50)]  # would take the place of freed memory
+    assert len(again) == 100
+    out = np.zeros(1, np.int64)
+    step(np.array([1], np.int16), out, 1)
+    assert out[0] == -3 + 5
+
+
+def test_machine_code_is_marked_with_every_file_it_comes_from(tmp_path, monkeypatch):
+    """Numba caches by the kernel's own file; a change in a helper's file must give another name, or old code would run."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shared_helper.py").write_text("from pipeline.fixed import inlined\n\n@inlined\ndef twice(v):\n    return 2 * v\n")
+    (tmp_path / "its_kernel.py").write_text(
+        "from pipeline.fixed import inlined, kernel\nfrom shared_helper import twice\n\n"
+        "@kernel\ndef run(gain, limit, taps, grid, count, rows, x):\n    return twice(x[0])\n"
+    )
+    run = importlib.import_module("its_kernel").run
+    before = _source(run, TABLES, STATE, KINDS)
+    helper = tmp_path / "shared_helper.py"
+    helper.write_text(helper.read_text().replace("2 * v", "3 * v"))
+    _version.cache_clear()
+    assert _source(run, TABLES, STATE, KINDS) != before
+    tables, state = example()
+    assert Step(run, tables, state)(np.array([21], np.int16)) == 42
+
+
+def made(factor, hidden):
+    @inlined
+    def scaled(x):
+        return x[0] * factor + len(hidden)
+
+    @kernel
+    def product(gain, limit, taps, grid, count, rows, x):
+        return scaled(x)
+
+    return product
+
+
+def test_kernels_made_alike_are_told_apart_by_the_integers_they_close_over():
+    x = np.array([21], np.int16)
+    steps = [Step(made(factor, "ab"), *example()) for factor in (2, 3)]
+    assert [step(x) for step in steps] == [44, 65]
+    with pytest.raises(TypeError, match="close over the same integers"):
+        Step(made(3, "abc"), *example())(x)
+
+
+def test_arrays_with_gaps_are_refused():
+    step = Step(either, *example())
+    x = np.arange(20, dtype=np.int16)
+    step(x[:10], x[10:].copy(), 10)
+    with pytest.raises(TypingError, match="without gaps"):
+        step(x[::2], x[10:].copy(), 10)
+
+
+def test_a_quick_step_takes_arguments_of_its_types_only():
+    tables, state = example()
+    x = np.arange(10, dtype=np.int16)
+    step = Step(either, tables, state).quick(x, x, 10)
+    assert step(x, x.copy(), 10) == 45
+    with pytest.raises(TypingError, match="int16 in 1 dimensions"):
+        step(x.astype(np.int32), x, 10)
