@@ -178,6 +178,31 @@ _put_start, _put_stop, _put_sample, _put_channel, _put_amplitude, _put_unit, _pu
 
 
 @dataclass(frozen=True, slots=True)
+class EventFormat:
+    """What the numbers of an event stream mean.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels of the sensor: x is below `width`, y below `height`.
+    pitch_um : float
+        Distance of neighbouring pixels, in micrometres on the sensor; 0 where it is not known.
+    """
+
+    width: int
+    height: int
+    pitch_um: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.width <= 1 << 14 and 1 <= self.height <= 1 << 14):
+            raise BitspikeError(f"width, height: {self.width} x {self.height} is no event camera; give 1 to 16384 pixels each")
+
+    def with_(self, **changes: Any) -> EventFormat:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Events of an event camera: t_us int64, x and y uint16, p uint8 (1 brighter, 0 darker), all [n], time ascending.
 
