@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from classifiers.gaussian import LN2_Q8, MAX_FEATURES, TRIANGLE, log2_q8, moments, nearest, white, whitening
+from pipeline.capacity import triangle
 from pipeline.fixed import divide, isqrt64, kernel
 
 SEEDS = 12  # clusters to start with
@@ -199,7 +200,7 @@ def refine(features, label, centre, inverse, offset, limit, dimensions):  # type
     features : int32 [n, dimensions]
     label : int32 [n]
         In: any numbers below the rows of `centre`. Out: 0 to clusters - 1, or -1 for rows too far from all of them.
-    centre : int64 [clusters, dimensions], inverse : int32 [clusters, TRIANGLE], offset : int64 [clusters]
+    centre : int64 [clusters, dimensions], inverse : int32 [clusters, triangle(dimensions)], offset : int64 [clusters]
         Filled: what `distance` needs, and log|covariance| - 2 log(size) in Q8.
     limit : int
         Farthest squared distance of a member, Q8.
@@ -244,12 +245,12 @@ def cluster(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     label : numpy.ndarray
         int32 [n], the largest cluster first, -1 for rows that belong to none.
     centre, inverse, offset : numpy.ndarray
-        int64 [clusters, dimensions], int32 [clusters, TRIANGLE], int64 [clusters]: the normal distributions.
+        int64 [clusters, dimensions], int32 [clusters, triangle(dimensions)], int64 [clusters]: the normal distributions.
     """
     features = np.ascontiguousarray(features, np.int32)
     n, dimensions = features.shape
     label = np.full(n, -1, np.int32)
-    centre, inverse = np.zeros((MOST, dimensions), np.int64), np.zeros((MOST, TRIANGLE), np.int32)
+    centre, inverse = np.zeros((MOST, dimensions), np.int64), np.zeros((MOST, triangle(dimensions)), np.int32)
     offset = np.zeros(MOST, np.int64)
     if n < LEAST:
         return label, centre[:0], inverse[:0], offset[:0]

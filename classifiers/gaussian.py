@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.capacity import triangle
 from pipeline.fixed import divide, inlined, isqrt64, kernel
 
 MAX_FEATURES = 8
-TRIANGLE = MAX_FEATURES * (MAX_FEATURES + 1) // 2
+TRIANGLE = triangle(MAX_FEATURES)
 INVERSE_BITS = 28
 WHITE_BITS = 4  # fractional bits of whitened features
 LARGEST_WHITE = 1 << 20  # whitened features are held at 65536 standard deviations

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classifiers.clustering import LEAST, cluster
-from classifiers.sorting import FEATURE_BITS, MAX_CANDIDATES, MAX_CLUSTERS, SCALE_BITS
+from classifiers.sorting import FEATURE_BITS, SCALE_BITS
 from pipeline.fixed import divide, kernel
 from pipeline.neural.principal import principal_components
 
@@ -89,10 +89,10 @@ def learn_channel(tables: np.ndarray, channel: int, waveform: np.ndarray, amplit
     tables["component"][channel, :dimensions, : neighbours * length] = axes
     features = (seen.astype(np.int64) @ axes.T.astype(np.int64)) >> FEATURE_BITS
     label, centre, inverse, offset = cluster(features.astype(np.int32))
-    count = min(len(centre), MAX_CLUSTERS)
+    count = min(len(centre), int(tables["most_clusters"]))
     tables["clusters"][channel] = count
     tables["centre"][channel, :count, :dimensions] = centre[:count]
-    tables["inverse"][channel, :count] = inverse[:count]
+    tables["inverse"][channel, :count, : inverse.shape[1]] = inverse[:count]
     tables["offset"][channel, :count] = offset[:count]
     return [_describe(channel, row, waveform[label == row]) for row in range(count) if (label == row).any()]
 
@@ -136,7 +136,11 @@ def find_units(tables: np.ndarray, clusters: list[Cluster], neighbour: np.ndarra
             units.append([one])
         else:
             units[best].append(one)
-    units.sort(key=lambda members: (members[0].channel, members[0].row))
+    units.sort(key=lambda members: -sum(one.size for one in members))
+    for members in units[tables["most_units"] :]:
+        for one in members:
+            tables["cluster_unit"][one.channel, one.row] = -1
+    units = sorted(units[: tables["most_units"]], key=lambda members: (members[0].channel, members[0].row))
     for u, members in enumerate(units):
         for one in members:
             one.unit = u
@@ -182,7 +186,7 @@ def write_units(tables: np.ndarray, shown: list[Cluster], neighbour: np.ndarray)
         reaching = [u for u, one in enumerate(shown) if channel in neighbour[one.channel]]
         near = {int(c): k for k, c in enumerate(neighbour[channel]) if c >= 0}
         reaching.sort(key=lambda u: (near.get(shown[u].channel, len(near)), u))
-        reaching = reaching[:MAX_CANDIDATES]
+        reaching = reaching[: tables["most_candidates"]]
         tables["candidates"][channel] = len(reaching)
         tables["candidate"][channel, : len(reaching)] = reaching
 

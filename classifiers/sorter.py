@@ -16,31 +16,21 @@ from typing import Any
 import numpy as np
 
 from classifiers.clustering import FAR_Q8
-from classifiers.gaussian import MAX_FEATURES, TRIANGLE
+from classifiers.gaussian import MAX_FEATURES
 from classifiers.hearing import Learner
-from classifiers.sorting import (
-    LOCATE,
-    MAX_CANDIDATES,
-    MAX_CLUSTERS,
-    MAX_NEIGHBOURS,
-    MAX_WAITING,
-    MAX_WIDTH,
-    RING,
-    SHIFT,
-    TICK,
-    TICKS,
-    process,
-)
+from classifiers.sorting import PER_TICK, TICK, process
+from classifiers.windows import LEAST_AFTER_MS, windows
 from pipeline.blocks import SampleFormat, Samples, Spikes, concatenate
+from pipeline.capacity import Capacity, triangle
 from pipeline.errors import BitspikeError, TooLittleError
 from pipeline.express import GIVEN, TAKEN
 from pipeline.layout import blank, layout
 from pipeline.neural.neighbours import nearest_channels
 from pipeline.stage import Design, Parameters, Stage
 
-MAX_FEATURE_WIDTH = 64  # frames
-LEAST_AFTER_MS = 0.3
-UNITS_PER_CHANNEL = MAX_CLUSTERS
+MAX_NEIGHBOURS = 12
+MAX_CLUSTERS = 8  # of one channel
+MAX_CANDIDATES = 32  # units whose templates reach a channel
 NO_SPIKES = np.zeros(0, np.int32)
 LEARN_STEP = 1024  # frames: on line, learning takes place at multiples of this
 
@@ -60,6 +50,10 @@ class SorterParameters(Parameters):
         Extent of a template around the peak; 96 frames at most, so that it ends earlier in recordings of more than 38 kHz.
     features : int
         Principal components, 1 to 8.
+    clusters : int
+        Units whose peak is on one channel, at most, 1 to 8; further, smaller ones are not told apart from noise.
+    units : int
+        Units of the recording, at most, those of the most spikes; 0: as many as there can be clusters.
     spikes : int
         The sorter learns from so many spikes a channel, at most.
     learn : int
@@ -69,6 +63,8 @@ class SorterParameters(Parameters):
         The centre of a cluster follows its last so many spikes, roughly; 0: it stays.
     arrival_ms : float
         By so much the detection of a spike may lag behind its peak.
+    waiting : int
+        Spikes that may wait for their decision at a time, 48 to 1024, rounded down to a multiple of 16.
     """
 
     radius_um: float = 75.0
@@ -76,14 +72,20 @@ class SorterParameters(Parameters):
     before_ms: float = 0.7
     after_ms: float = 1.8
     features: int = 8
+    clusters: int = 8
+    units: int = 0
     spikes: int = 1000
     learn: int = 0
     drift_spikes: int = 256
     arrival_ms: float = 2.5
+    waiting: int = 256
 
     def __post_init__(self) -> None:
         self.require("neighbours", 1 <= self.neighbours <= MAX_NEIGHBOURS, f"choose 1 to {MAX_NEIGHBOURS}")
         self.require("features", 1 <= self.features <= MAX_FEATURES, f"choose 1 to {MAX_FEATURES}")
+        self.require("clusters", 1 <= self.clusters <= MAX_CLUSTERS, f"choose 1 to {MAX_CLUSTERS}")
+        self.require("units", 0 <= self.units <= 32767, "choose 1 to 32767, or 0 for as many as there can be")
+        self.require("waiting", 48 <= self.waiting <= 1024, "choose 48 to 1024")
         self.require("spikes", 20 <= self.spikes <= 1 << 14, "choose 20 to 16384")
         self.require("learn", 0 <= self.learn <= 1 << 20, "choose 0 to 1048576")
         self.require("radius_um", self.radius_um >= 0, "must not be negative")
@@ -118,89 +120,90 @@ class Sorter(Stage):
         self._heard = self._learner() if self._on_line else None
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def needed(cls, parameters: SorterParameters, signal: SampleFormat) -> Capacity:
+        """Return what tables and state must hold."""
+        p, w = parameters, windows(parameters, signal.rate_hz)
+        units = p.units or p.clusters * signal.channels
+        return Capacity(
+            channels=signal.channels, neighbours=_widest(nearest_channels(signal, p.neighbours, p.radius_um)),
+            template_frames=w.width, feature_frames=w.feature_width, features=p.features, clusters=p.clusters,
+            units=units, candidates=min(units, MAX_CANDIDATES), held_frames=w.held, waiting_spikes=p.waiting,
+        )  # fmt: skip
+
+    @classmethod
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_sorter_tables``."""
-        units = UNITS_PER_CHANNEL * capacity
-        words = "learned neighbours width before feature_from feature_width dimensions limit adapt arrival reach delay units"
+        c = capacity
+        words = (
+            "learned neighbours width before feature_from feature_width dimensions limit adapt arrival reach delay "
+            "ticks most_clusters most_units most_candidates units"
+        )
         fields: dict[str, Any] = dict.fromkeys(words.split(), "i4")
         return layout(
             **fields,
-            neighbour=("i2", (capacity, MAX_NEIGHBOURS)),
-            component=("i2", (capacity, MAX_FEATURES, MAX_NEIGHBOURS * MAX_FEATURE_WIDTH)),
-            clusters=("i4", capacity),
-            cluster_unit=("i4", (capacity, MAX_CLUSTERS)),
-            centre=("i4", (capacity, MAX_CLUSTERS, MAX_FEATURES)),
-            inverse=("i4", (capacity, MAX_CLUSTERS, TRIANGLE)),
-            offset=("i4", (capacity, MAX_CLUSTERS)),
-            unit_channel=("i4", units),
-            template=("i2", (units, MAX_NEIGHBOURS, MAX_WIDTH)),
-            energy=("i8", units),
-            row_energy=("i8", units),
-            low=("i4", units),
-            high=("i4", units),
-            candidates=("i4", capacity),
-            candidate=("i4", (capacity, MAX_CANDIDATES)),
-            level=("i4", capacity),
+            neighbour=("i2", (c.channels, c.neighbours)),
+            component=("i2", (c.channels, c.features, c.neighbours * c.feature_frames)),
+            clusters=("i4", c.channels),
+            cluster_unit=("i4", (c.channels, c.clusters)),
+            centre=("i4", (c.channels, c.clusters, c.features)),
+            inverse=("i4", (c.channels, c.clusters, triangle(c.features))),
+            offset=("i4", (c.channels, c.clusters)),
+            unit_channel=("i4", c.units),
+            template=("i2", (c.units, c.neighbours, c.template_frames)),
+            energy=("i8", c.units),
+            row_energy=("i8", c.units),
+            low=("i4", c.units),
+            high=("i4", c.units),
+            candidates=("i4", c.channels),
+            candidate=("i4", (c.channels, c.candidates)),
+            level=("i4", c.channels),
         )
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_sorter_state``."""
+        c = capacity
+        ticks = c.waiting_spikes // PER_TICK
         return layout(
             frame="i4",
-            ring=("i2", (RING, capacity)),
-            tick_of=("i4", TICKS),
-            tick_spikes=("i4", TICKS),
+            ring=("i2", (c.held_frames, c.channels)),
+            tick_of=("i4", ticks),
+            tick_spikes=("i4", ticks),
             arriving="i4",
-            arrive_at=("i4", MAX_WAITING),
-            arrive_channel=("i4", MAX_WAITING),
-            arrive_amplitude=("i4", MAX_WAITING),
+            arrive_at=("i4", c.waiting_spikes),
+            arrive_channel=("i4", c.waiting_spikes),
+            arrive_amplitude=("i4", c.waiting_spikes),
             waiting="i4",
-            wait_at=("i4", MAX_WAITING),
-            wait_channel=("i4", MAX_WAITING),
-            wait_amplitude=("i4", MAX_WAITING),
-            drift=("i4", (capacity, MAX_CLUSTERS, MAX_FEATURES)),
+            wait_at=("i4", c.waiting_spikes),
+            wait_channel=("i4", c.waiting_spikes),
+            wait_amplitude=("i4", c.waiting_spikes),
+            drift=("i4", (c.channels, c.clusters, c.features)),
             dropped="i4",
         )
 
     @classmethod
-    def design(cls, parameters: SorterParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: SorterParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Derive windows, delays and neighbours; what is learned stays empty."""
-        p, per_ms = parameters, signal.rate_hz / 1000
-        before = max(4, round(p.before_ms * per_ms))
-        after = max(6, min(round(p.after_ms * per_ms), MAX_WIDTH - before))  # of fast recordings the tail is cut
-        width = before + after
-        if width > MAX_WIDTH or after < LEAST_AFTER_MS * per_ms:
-            wanted = before + round(p.after_ms * per_ms)
-            raise BitspikeError(f"a template has {wanted} frames at {signal.rate_hz:g} Hz; at most {MAX_WIDTH}: shorten before_ms")
+        p, w = parameters, windows(parameters, signal.rate_hz)
         near = nearest_channels(signal, p.neighbours, p.radius_um)
-        tables = blank(cls.tables_layout(capacity))
+        tables, neighbours = blank(cls.tables_layout(capacity)), _widest(near)
         tables["neighbour"][:] = -1
-        tables["neighbour"][: signal.channels, : p.neighbours] = near
-        tables["neighbours"] = max(1, int((near >= 0).sum(axis=1).max()))
-        tables["width"], tables["before"], tables["limit"] = width, before, FAR_Q8[p.features]
-        tables["feature_from"] = max(0, before - round(0.4 * per_ms))
-        length = min(MAX_FEATURE_WIDTH, width - int(tables["feature_from"]), round(1.4 * per_ms))
-        tables["feature_width"] = max(4, length)
-        tables["dimensions"] = min(p.features, int(tables["feature_width"] * tables["neighbours"]))
+        tables["neighbour"][: signal.channels, :neighbours] = near[:, :neighbours]
+        for name in ("width", "before", "feature_from", "feature_width", "arrival", "reach", "delay"):
+            tables[name] = getattr(w, name)
+        tables["neighbours"], tables["limit"] = neighbours, FAR_Q8[p.features]
+        tables["dimensions"] = min(p.features, w.feature_width * neighbours)
         tables["adapt"] = round(np.log2(p.drift_spikes)) if p.drift_spikes else 31
-        tables["arrival"] = 2 + int(np.ceil(p.arrival_ms * per_ms))
-        tables["reach"] = max(4, min(after, round(1.25 * per_ms)))
-        tables["delay"] = max(tables["arrival"] + tables["reach"], tables["reach"] + after + SHIFT + 2 * LOCATE + 1)
-        if tables["arrival"] > (TICKS - 2) * TICK:
-            raise BitspikeError(
-                f"arrival_ms = {p.arrival_ms:g}: at most {(TICKS - 2) * TICK / per_ms:.1f} at {signal.rate_hz:g} Hz"
-            )
-        needed = int(tables["delay"]) + 3 * TICK + width + 2 * int(tables["reach"]) + 16
-        if needed > RING:
-            raise BitspikeError(f"windows need {needed} frames of signal at {signal.rate_hz:g} Hz; at most {RING}: shorten them")
-        return Design(tables, signal, {"delay, frames": int(tables["delay"]), "channels of one spike": int(tables["neighbours"])})
+        needed = cls.needed(p, signal)
+        tables["ticks"] = p.waiting // PER_TICK
+        tables["most_clusters"], tables["most_units"], tables["most_candidates"] = p.clusters, needed.units, needed.candidates
+        return Design(tables, signal, {"delay, frames": w.delay, "channels of one spike": neighbours})
 
     @classmethod
     def examples(cls) -> Iterator[SorterParameters]:
         """Yield a sorter that has learned nothing, and one that learns on line."""
         yield SorterParameters()
-        yield SorterParameters(learn=60, radius_um=30.0, features=3)
+        yield SorterParameters(learn=60, radius_um=30.0, features=3, clusters=3, units=9, waiting=100)
 
     def fit(self, blocks: Iterable[tuple[Samples, Spikes]]) -> Sorter:
         """Learn from a stretch of signal and its detected spikes, and start anew with what was learned.
@@ -290,7 +293,7 @@ class Sorter(Stage):
 
     def room(self, frames: int, spikes: int) -> int:
         """Return the most spikes that one block can bring to light."""
-        return MAX_WAITING + 8 * (spikes + frames // TICK + 1)
+        return self.parameters.waiting + 8 * (spikes + frames // TICK + 1)
 
     def _sort(self, samples: Samples, spikes: Spikes) -> Spikes:
         frames, channels = samples.data.shape
@@ -326,6 +329,11 @@ class Sorter(Stage):
             parts.append(self._sort(*_slice(samples, spikes, done, len(samples.data))))
         joined: Spikes = concatenate(parts)
         return joined
+
+
+def _widest(near: np.ndarray) -> int:
+    """Return the most channels that one spike is seen on."""
+    return max(1, int((near >= 0).sum(axis=1).max()))
 
 
 def _slice(samples: Samples, spikes: Spikes, a: int, b: int) -> tuple[Samples, Spikes]:

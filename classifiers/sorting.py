@@ -12,19 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from classifiers.gaussian import MAX_FEATURES, nearest
+from classifiers.gaussian import nearest
 from pipeline.fixed import inlined, kernel
 
 TICK = 16  # frames
-RING = 512  # frames of the signal that are kept, a power of two
-MAX_WAITING = 256  # spikes, on each of the two lists
 PER_TICK = 16  # spikes that one tick may bring: 24,000 a second at 24 kHz
-TICKS = MAX_WAITING // PER_TICK  # by which spikes may come late, at most
 FRAME_MASK = (1 << 30) - 1
-MAX_WIDTH = 96  # frames of a template
-MAX_NEIGHBOURS = 12
-MAX_CLUSTERS = 8  # of one channel
-MAX_CANDIDATES = 32  # units whose templates reach a channel
 SHIFT = 2  # frames by which a template may be moved to fit
 LOCATE = 3  # frames by which the peak may move when neighbours are subtracted
 SCALE_BITS = 12
@@ -39,7 +32,7 @@ def _extreme(ring, frame, channel, sign):  # type: ignore[no-untyped-def]
     """Return the frame of the largest ``sign * signal`` near `frame`."""
     best = frame
     for n in range(frame - LOCATE, frame + LOCATE + 1):
-        if sign * np.int32(ring[n & (RING - 1), channel]) > sign * np.int32(ring[best & (RING - 1), channel]):
+        if sign * np.int32(ring[n & (len(ring) - 1), channel]) > sign * np.int32(ring[best & (len(ring) - 1), channel]):
             best = n
     return best
 
@@ -53,7 +46,7 @@ def cut(ring, frame, neighbour, channel, before, width, window):  # type: ignore
             window[k, :width] = 0
             continue
         for m in range(width):
-            window[k, m] = ring[(frame - before + m) & (RING - 1), c]
+            window[k, m] = ring[(frame - before + m) & (len(ring) - 1), c]
 
 
 @kernel
@@ -124,7 +117,7 @@ def _likely(  # type: ignore[no-untyped-def]
             continue
         c = unit_channel[u]
         for m in range(width + 2 * SHIFT):
-            row[m] = ring[(at - before - SHIFT + m) & (RING - 1), c]
+            row[m] = ring[(at - before - SHIFT + m) & (len(ring) - 1), c]
         shift, dot = best_shift(row, template[u, 0], width)
         gain, _ = explained_energy(max(dot, np.int64(0)), row_energy[u], low[u], high[u])
         if gain <= 0:
@@ -149,7 +142,7 @@ def subtract(ring, frame, neighbour, channel, template, before, width, scale):  
     while count < neighbour.shape[1] and neighbour[channel, count] >= 0:
         count += 1
     for m in range(width):
-        line = ring[(frame - before + m) & (RING - 1)]
+        line = ring[(frame - before + m) & (len(ring) - 1)]
         for k in range(count):
             c = neighbour[channel, k]
             part = np.int32(np.int32(template[k, m]) * np.int32(scale) + half) >> np.int32(SCALE_BITS)
@@ -159,7 +152,7 @@ def subtract(ring, frame, neighbour, channel, template, before, width, scale):  
 @kernel
 def _stands_out(ring, frame, channel, neighbour, level, sign, reach):  # type: ignore[no-untyped-def]
     """Return whether the signal has its largest value of the neighbourhood here, beyond the level."""
-    value = sign * np.int32(ring[frame & (RING - 1), channel])
+    value = sign * np.int32(ring[frame & (len(ring) - 1), channel])
     if value < level[channel]:
         return False
     for k in range(neighbour.shape[1]):
@@ -167,7 +160,7 @@ def _stands_out(ring, frame, channel, neighbour, level, sign, reach):  # type: i
         if c < 0:
             break
         for n in range(frame - reach, frame + reach + 1):
-            other = sign * np.int32(ring[n & (RING - 1), c])
+            other = sign * np.int32(ring[n & (len(ring) - 1), c])
             if other > value or (other == value and (n < frame or (n == frame and c < channel))):
                 return False
     return True
@@ -189,7 +182,7 @@ def _take(  # type: ignore[no-untyped-def]
         at, on, size, depth = stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3]
         sign = np.int32(1) if size > 0 else np.int32(-1)
         at = _extreme(ring, at, on, sign)
-        peak = np.int32(ring[at & (RING - 1), on])
+        peak = np.int32(ring[at & (len(ring) - 1), on])
         if sign * peak < min(level[on], abs(size)):
             continue  # another spike has explained it
         cut(ring, at, neighbour, on, before + SHIFT, width + 2 * SHIFT, window)
@@ -225,7 +218,7 @@ def _take(  # type: ignore[no-untyped-def]
         if count < room:
             place = unit_channel[unit] if unit >= 0 else on
             out_at[count], out_channel[count], out_unit[count] = at + shift - start, place, unit
-            out_amplitude[count] = ring[(at + shift) & (RING - 1), place] if unit >= 0 else peak
+            out_amplitude[count] = ring[(at + shift) & (len(ring) - 1), place] if unit >= 0 else peak
             count += 1
         if unit < 0 or scale == 0:
             continue
@@ -239,12 +232,12 @@ def _take(  # type: ignore[no-untyped-def]
                 break
             for m in range(max(0, before - reach), min(width, before + reach + 1)):
                 n = at + shift - before + m
-                value = sign * np.int32(ring[n & (RING - 1), c])
+                value = sign * np.int32(ring[n & (len(ring) - 1), c])
                 if value < level[c] or value * 4 < abs(np.int32(template[unit, k, m])):
                     continue  # the rest of a large spike is a few per cent of it
                 if waiting < len(stack) and _stands_out(ring, n, c, neighbour, level, sign, 2 * LOCATE):
                     stack[waiting, 0], stack[waiting, 1] = n, c
-                    stack[waiting, 2], stack[waiting, 3] = np.int32(ring[n & (RING - 1), c]), depth + 1
+                    stack[waiting, 2], stack[waiting, 3] = np.int32(ring[n & (len(ring) - 1), c]), depth + 1
                     waiting += 1
     return count
 
@@ -253,7 +246,7 @@ def _take(  # type: ignore[no-untyped-def]
 def _wait(waiting, wait_at, wait_channel, wait_amplitude, dropped, at, channel, amplitude):  # type: ignore[no-untyped-def]
     """Put a spike on a list; where that is full, drop and count it."""
     w = waiting[0]
-    if w == MAX_WAITING:
+    if w == len(wait_at):
         dropped[0] += 1
         return
     wait_at[w], wait_channel[w], wait_amplitude[w] = at, channel, amplitude
@@ -261,11 +254,11 @@ def _wait(waiting, wait_at, wait_channel, wait_amplitude, dropped, at, channel, 
 
 
 @kernel
-def _expected(tick_of, tick_spikes, frame, dropped):  # type: ignore[no-untyped-def]
+def _expected(tick_of, tick_spikes, ticks, frame, dropped):  # type: ignore[no-untyped-def]
     """Return whether a spike is among the first `PER_TICK` of its tick, else count it as dropped: so no list can be filled by one
     block that another cut of the stream would not fill."""
     tick = np.int32((frame & FRAME_MASK) // TICK)
-    k = tick % len(tick_of)
+    k = tick % ticks
     if tick_of[k] != tick:
         tick_of[k], tick_spikes[k] = tick, 0
     if tick_spikes[k] == PER_TICK:
@@ -278,7 +271,7 @@ def _expected(tick_of, tick_spikes, frame, dropped):  # type: ignore[no-untyped-
 @kernel
 def _admit(  # type: ignore[no-untyped-def]
     due, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel, wait_amplitude, dropped,
-    start, tick_of, tick_spikes, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
+    start, tick_of, tick_spikes, ticks, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
 ):  # fmt: skip
     """Let the spikes up to `due` wait their turn: those that arrived with earlier blocks, then this block's; return how far."""
     first = 0
@@ -293,7 +286,7 @@ def _admit(  # type: ignore[no-untyped-def]
             arrive_amplitude[a] = arrive_amplitude[a + first]
     while arriving[0] == 0 and next_spike < spikes and spike_at[next_spike] <= due:
         one, on, size = spike_at[next_spike], spike_channel[next_spike], spike_amplitude[next_spike]
-        if _expected(tick_of, tick_spikes, start + one, dropped):
+        if _expected(tick_of, tick_spikes, ticks, start + one, dropped):
             _wait(waiting, wait_at, wait_channel, wait_amplitude, dropped, one, on, size)
         next_spike += 1
     return next_spike
@@ -341,10 +334,10 @@ def _tick(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Take the spikes whose turn has come, `done` frames into the block; return the new number of outputs."""
     stack, short = np.zeros((STACK, 4), np.int64), np.zeros((SHORT, 2), np.int64)
-    window, row = np.zeros((MAX_NEIGHBOURS, MAX_WIDTH + 2 * SHIFT), np.int16), np.zeros(MAX_WIDTH + 2 * SHIFT, np.int16)
-    seen = np.zeros(MAX_NEIGHBOURS * MAX_WIDTH, np.int16)
-    feature, scratch = np.zeros(MAX_FEATURES, np.int32), np.zeros(MAX_FEATURES, np.int64)
-    moved = np.zeros((MAX_CLUSTERS, MAX_FEATURES), np.int64)
+    window, row = np.zeros((neighbours, width + 2 * SHIFT), np.int16), np.zeros(width + 2 * SHIFT, np.int16)
+    seen = np.zeros(neighbours * feature_width, np.int16)
+    feature, scratch = np.zeros(dimensions, np.int32), np.zeros(dimensions, np.int64)
+    moved = np.zeros(centre.shape[1:], np.int64)
     while True:
         chosen = _next(waiting, wait_at, wait_channel, wait_amplitude, sites, done, delay, reach)
         if chosen < 0:
@@ -370,7 +363,8 @@ def _tick(  # type: ignore[no-untyped-def]
 
 @kernel
 def process(  # type: ignore[no-untyped-def]
-    learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, arrival, reach, delay, units,  # noqa: ARG001
+    learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, arrival, reach, delay,
+    ticks, most_clusters, most_units, most_candidates, units,  # noqa: ARG001
     neighbour, component, clusters, cluster_unit, centre, inverse, offset,
     unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
     frame, ring, tick_of, tick_spikes, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel,
@@ -380,7 +374,7 @@ def process(  # type: ignore[no-untyped-def]
     """Sort the spikes of one block; return how many came out.
 
     x: int16 [frames, channels].  spike_at: int32 [spikes], frames from the block's start, perhaps negative.  out_*: int32.
-    Frames are counted from the start of the stream, modulo 2^30, of which the ring keeps the last `RING`; waiting spikes are kept
+    Frames are counted from the start of the stream, modulo 2^30, of which the ring keeps the last; waiting spikes are kept
     by their frame from the start of the block.
     """
     count = 0
@@ -390,7 +384,7 @@ def process(  # type: ignore[no-untyped-def]
     while done < frames:
         step = min(frames - done, TICK - (start + done) % TICK)
         for n in range(done, done + step):
-            newest = ring[(start + n) & (RING - 1)]
+            newest = ring[(start + n) & (len(ring) - 1)]
             for c in range(channels):
                 newest[c] = x[n, c]
         done += step
@@ -398,7 +392,7 @@ def process(  # type: ignore[no-untyped-def]
             break
         next_spike = _admit(
             done - arrival, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel, wait_amplitude,
-            dropped, start, tick_of, tick_spikes, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
+            dropped, start, tick_of, tick_spikes, ticks, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
         )  # fmt: skip
         if _ripe(waiting, wait_at, done - delay):
             count = _tick(
@@ -409,7 +403,7 @@ def process(  # type: ignore[no-untyped-def]
                 start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
             )  # fmt: skip
     for i in range(next_spike, spikes):
-        if _expected(tick_of, tick_spikes, start + spike_at[i], dropped):
+        if _expected(tick_of, tick_spikes, ticks, start + spike_at[i], dropped):
             _wait(arriving, arrive_at, arrive_channel, arrive_amplitude, dropped, spike_at[i], spike_channel[i], spike_amplitude[i])
     for a in range(arriving[0]):
         arrive_at[a] -= frames

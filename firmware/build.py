@@ -14,14 +14,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError, MissingExtraError
 
 ROOT = Path(__file__).parent
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
 COMMON = ("-std=c11", *WARNINGS)
+# What ``config.h`` makes room for.
+USUAL = Capacity(
+    channels=68, neighbours=12, template_frames=96, feature_frames=64, features=8, clusters=8, units=544, candidates=32,
+    held_frames=512, waiting_spikes=256,
+)  # fmt: skip
 ALONE = ("-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer")
 
 
@@ -82,15 +88,20 @@ def zig() -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all"]
 
 
-def image(core: str, max_channels: int, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT) -> Path:
+def room_for(room: Capacity | int) -> Capacity:
+    """Return the capacity for so many channels, with the room for all else that ``config.h`` gives; a capacity as it is."""
+    return room if isinstance(room, Capacity) else replace(USUAL, channels=room, units=USUAL.clusters * room)
+
+
+def image(core: str, room: Capacity | int, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT) -> Path:
     """Return the ELF image of the library for a core, built if it was not.
 
     Parameters
     ----------
     core : str
         A key of `CORES`.
-    max_channels : int
-        ``BS_MAX_CHANNELS``.
+    room : Capacity or int
+        The macros ``BS_MAX_...``; a number is that of the channels, with the usual room for all else.
     toolchain : str
         ``"zig"``, or ``"gcc"`` for the core's cross gcc on the path.
     optimise : str
@@ -118,24 +129,24 @@ def image(core: str, max_channels: int, toolchain: str = "zig", optimise: str = 
     script = root / "image" / "emulated.ld"
     flags = [*ALONE, f"-Wl,-T,{script}", "-Wl,--gc-sections"]
     more = [script, root / "image" / "runtime.c"]
-    return compiled(f"{core}.elf", [*command, optimise, *flags], max_channels, root, more, libraries)
+    return compiled(f"{core}.elf", [*command, optimise, *flags], room, root, more, libraries)
 
 
-def host_library(compiler: Sequence[str], optimise: str, max_channels: int, root: Path = ROOT) -> Path:
+def host_library(compiler: Sequence[str], optimise: str, room: Capacity | int, root: Path = ROOT) -> Path:
     """Return the library for this machine, built by a compiler of choice; the installed one is built by Meson."""
-    return compiled("native.so", [*compiler, optimise, "-shared", "-fPIC"], max_channels, root)
+    return compiled("native.so", [*compiler, optimise, "-shared", "-fPIC"], room, root)
 
 
 def compiled(
     name: str,
     command: Sequence[str],
-    max_channels: int,
+    room: Capacity | int,
     root: Path = ROOT,
     more: Sequence[Path] = (),
     libraries: Sequence[str] = (),
 ) -> Path:
     """Return what `command` makes of the library's sources, from the cache where it is there."""
-    command = [*command, *COMMON, f"-DBS_MAX_CHANNELS={max_channels}", f"-I{root / 'include'}"]
+    command = [*command, *COMMON, *macros(room), f"-I{root / 'include'}"]
     files = [*sources(root), *(path for path in more if path.suffix == ".c")]
     digest = hashlib.sha256(repr((command, libraries)).encode())
     for path in [*files, *sorted((root / "include").rglob("*.h")), *more]:
@@ -149,6 +160,11 @@ def compiled(
         run([*command, *map(str, files), *libraries, "-o", str(made)])
         made.replace(target)
     return target
+
+
+def macros(room: Capacity | int) -> list[str]:
+    """Return the compiler's flags that make room."""
+    return [f"-DBS_MAX_{name.upper()}={most}" for name, most in room_for(room).limits().items()]
 
 
 def run(command: Sequence[str]) -> None:

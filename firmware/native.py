@@ -6,6 +6,7 @@ import ctypes
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from firmware.twins import require_contiguous, require_room, require_twin
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.stage import Stage
 
@@ -33,9 +35,9 @@ class Native:
     def __init__(self, library: Path | None = None) -> None:
         self._path = library
 
-    def capacity(self, channels: int) -> int:
-        """Return the channels that the library was compiled for, or refuse `channels` that are more."""
-        return require_room(self.name, channels, int(_load(self._path).bs_max_channels()))
+    def capacity(self, needed: Capacity) -> Capacity:
+        """Return what the library was compiled for, or refuse what is needed beyond."""
+        return require_room(self.name, needed, _compiled_for(self._path))
 
     def bind(self, stage: Stage) -> Callable[..., int]:
         """Return ``step(*arrays, *sizes)``: ``bs_<stage>_process`` on the stage's tables and state.
@@ -64,6 +66,14 @@ def _load(path: Path | None) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise BitspikeError(f"{path}: the native library cannot be loaded ({error}); install bitspike again") from None
+
+
+@functools.cache
+def _compiled_for(path: Path | None) -> Capacity:
+    limits = (ctypes.c_uint32 * len(fields(Capacity)))()
+    if _load(path).bs_capacity(limits, len(limits)) != len(limits):
+        raise BitspikeError(f"{path or LIBRARY}: the native library is of another version; install bitspike again")
+    return Capacity(*limits)
 
 
 def _word(argument: Any) -> ctypes.c_void_p | ctypes.c_uint32:

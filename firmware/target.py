@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from firmware.build import CORES, ROOT, image
+from firmware.build import CORES, ROOT, image, room_for
 from firmware.machine import Counts, Machine
 from firmware.twins import require_room, require_twin
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.stage import Stage
 
@@ -22,8 +23,8 @@ class Target:
     ----------
     name : str
         ``"cortex-m4"`` or ``"rv32imc"``.
-    max_channels : int
-        What the library is compiled for.
+    room : Capacity or int
+        What the library is compiled for; a number is that of the channels, with the usual room for all else.
     toolchain : str
         ``"zig"``, or ``"gcc"`` for the core's cross gcc on the path.
     optimise : str
@@ -38,22 +39,22 @@ class Target:
     """
 
     def __init__(
-        self, name: str, max_channels: int = 128, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT
+        self, name: str, room: Capacity | int = 128, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT
     ) -> None:
         if name not in CORES:
             raise BitspikeError(f"no core is named {name!r}; there are: {', '.join(CORES)}")
         self.name = name
-        self._most = max_channels
-        self._build = (name, max_channels, toolchain, optimise, root)
+        self._room = room_for(room)
+        self._build = (name, self._room, toolchain, optimise, root)
 
     @property
     def machine(self) -> Machine:
         """The core, with the image in its memory; engines of the same build share one."""
         return _machine(*self._build)
 
-    def capacity(self, channels: int) -> int:
-        """Return the channels that the library was compiled for, or refuse `channels` that are more."""
-        return require_room(self.name, channels, self._most)
+    def capacity(self, needed: Capacity) -> Capacity:
+        """Return what the library was compiled for, or refuse what is needed beyond."""
+        return require_room(self.name, needed, self._room)
 
     def bind(self, stage: Stage) -> Callable[..., int]:
         """Return ``step(*arrays, *sizes)``: ``bs_<stage>_process`` on the stage's tables and state.
@@ -81,5 +82,5 @@ class Target:
 
 
 @functools.cache
-def _machine(name: str, max_channels: int, toolchain: str, optimise: str, root: Path) -> Machine:
-    return Machine(name, image(name, max_channels, toolchain, optimise, root))
+def _machine(name: str, room: Capacity, toolchain: str, optimise: str, root: Path) -> Machine:
+    return Machine(name, image(name, room, toolchain, optimise, root))

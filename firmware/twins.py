@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 
 SOURCES = Path(__file__).parent / "src"
@@ -26,11 +27,16 @@ def require_twin(stage: str, engine: str) -> None:
         raise BitspikeError(f"stage {stage}: not in the C library{reason}, so it cannot run on {engine}; run it on the host")
 
 
-def require_room(engine: str, channels: int, most: int) -> int:
-    """Return `most`, the channels that an engine was compiled for, or refuse `channels` that are more."""
-    if channels > most:
-        raise BitspikeError(f"{engine}: compiled for at most {most} channels, the recording has {channels}; choose channels")
-    return most
+def require_room(engine: str, needed: Capacity, mine: Capacity) -> Capacity:
+    """Return `mine`, what an engine was compiled for, or refuse more than that."""
+    lacking = mine.lacks(needed)
+    if lacking:
+        most, least = mine.limits()[lacking], needed.limits()[lacking]
+        raise BitspikeError(
+            f"{engine}: compiled for at most {most} {lacking.replace('_', ' ')}, this needs {least}; "
+            f"choose fewer, or compile with BS_MAX_{lacking.upper()}={least}"
+        )
+    return mine
 
 
 def require_contiguous(array: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import SampleFormat, Samples, Spikes, concatenate
+from pipeline.capacity import Capacity
 from pipeline.layout import names
 from pipeline.stage import HOST, Engine, Stage
 
@@ -249,8 +250,8 @@ class _Wide:
     def __init__(self, engine: Engine) -> None:
         self.name, self._engine = "host", engine
 
-    def capacity(self, channels: int) -> int:
-        return self._engine.capacity(channels)
+    def capacity(self, needed: Capacity) -> Capacity:
+        return self._engine.capacity(needed)
 
     def bind(self, running: Stage) -> Callable[..., int]:
         return HOST.bind(running)

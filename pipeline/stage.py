@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.binding import Step
 from pipeline.blocks import Block, SampleFormat, Samples, Spikes
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.layout import blank
 
@@ -58,8 +59,8 @@ class Engine(Protocol):
 
     name: str
 
-    def capacity(self, channels: int) -> int:
-        """Return the channel capacity that tables and state are laid out for."""
+    def capacity(self, needed: Capacity) -> Capacity:
+        """Return what tables and state are laid out for, or refuse what is needed."""
 
     def bind(self, stage: Stage) -> Callable[..., int]:
         """Return ``step(*arrays, *sizes)`` on this stage's tables and state."""
@@ -75,9 +76,9 @@ class Host:
 
     name = "host"
 
-    def capacity(self, channels: int) -> int:
-        """Return `channels`: the host lays out exactly what is needed."""
-        return channels
+    def capacity(self, needed: Capacity) -> Capacity:
+        """Return `needed`: the host lays out exactly that."""
+        return needed
 
     def bind(self, stage: Stage) -> Callable[..., int]:
         """Return the stage's kernel with its tables and state filled in; with the first call it becomes the stage's quick step."""
@@ -129,8 +130,8 @@ class Stage(ABC):
 
     def __init__(self, parameters: Any, signal: SampleFormat, tables: np.ndarray | None = None, engine: Engine = HOST) -> None:
         self.parameters, self.signal, self.engine = parameters, signal, engine
-        self.capacity = engine.capacity(signal.channels)
         try:
+            self.capacity = engine.capacity(self.needed(parameters, signal))
             designed = self.design(parameters, signal, self.capacity)
         except BitspikeError as error:
             raise BitspikeError(f"stage {self.name}: {error}") from None
@@ -143,18 +144,23 @@ class Stage(ABC):
         self.step = engine.bind(self)
 
     @classmethod
-    @abstractmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
-        """Return the layout of the tables for at most `capacity` channels."""
+    def needed(cls, parameters: Any, signal: SampleFormat) -> Capacity:
+        """Return the capacity that the stage must be laid out for."""
+        return Capacity(channels=signal.channels)
 
     @classmethod
     @abstractmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
-        """Return the layout of the state for at most `capacity` channels; all zero is the state to start from."""
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
+        """Return the layout of the tables for a capacity."""
 
     @classmethod
     @abstractmethod
-    def design(cls, parameters: Any, signal: SampleFormat, capacity: int) -> Design:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
+        """Return the layout of the state for a capacity; all zero is the state to start from."""
+
+    @classmethod
+    @abstractmethod
+    def design(cls, parameters: Any, signal: SampleFormat, capacity: Capacity) -> Design:
         """Derive the tables, or refuse with the reason."""
 
     @abstractmethod

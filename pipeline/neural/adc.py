@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline import lanes
 from pipeline.blocks import SampleFormat, Samples
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel
 from pipeline.layout import blank, layout
@@ -95,17 +96,17 @@ class Adc(Stage):
     keeps_on_gap = ("primed", "level")
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_adc_tables``."""
         return layout(gain="i4", shift="u4", coupling="u4", low="i4", top="i4")
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_adc_state``."""
-        return layout(primed="u4", level=("i4", (1, capacity)))
+        return layout(primed="u4", level=("i4", (1, capacity.channels)))
 
     @classmethod
-    def design(cls, parameters: AdcParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: AdcParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Turn microvolts a code into a multiplier and a shift, and the corner into a shift."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         gain, shift = _multiplier(_codes_per_count(p, signal))

@@ -18,6 +18,7 @@ from math import ceil
 import numpy as np
 
 from pipeline.blocks import ARTEFACT, SATURATED, SampleFormat, Samples
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel, quantise
 from pipeline.layout import blank, layout
@@ -194,27 +195,27 @@ class Artefact(Stage):
     keeps_on_gap = ("level", *noise.KEPT)
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_artefact_tables``."""
         counts = dict.fromkeys(("rail_samples", "rail_channels", "step_channels", "hold", "factor"), "u4")
         return layout(low="i2", top="i2", **counts, fixed="u4", **noise.tables_fields())
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_artefact_state``."""
         return layout(
             primed="u4",
             pending="u4",
             hold_rail="u4",
             hold_step="u4",
-            last=("i2", capacity),
-            run=("u1", capacity),
-            level=("u2", capacity),
-            **noise.state_fields(capacity),
+            last=("i2", capacity.channels),
+            run=("u1", capacity.channels),
+            level=("u2", capacity.channels),
+            **noise.state_fields(capacity.channels),
         )
 
     @classmethod
-    def design(cls, parameters: ArtefactParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: ArtefactParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Turn fractions, times and levels into integers."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         noise.design_noise(tables, p.noise_s, signal.rate_hz)

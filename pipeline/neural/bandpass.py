@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline import lanes
 from pipeline.blocks import SampleFormat, Samples
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, quantise, require_fits
 from pipeline.layout import blank, layout
@@ -142,18 +143,18 @@ class Bandpass(Stage):
         return KERNELS[int(self.tables["sections"]) - 1]
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_bandpass_tables``."""
         rows = ("i4", MAX_SECTIONS)
         return layout(sections="u4", headroom="u4", shift="u4", b=rows, c1=rows, c2=rows)
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_bandpass_state``."""
-        return layout(primed="u4", history=("i4", (2 * MAX_SECTIONS + 2, capacity)))
+        return layout(primed="u4", history=("i4", (2 * MAX_SECTIONS + 2, capacity.channels)))
 
     @classmethod
-    def design(cls, parameters: BandpassParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: BandpassParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Place the poles, scale the sections, and prove that no value can leave 32 bits for any input."""
         p = parameters
         high_hz = _high(p, signal.rate_hz)

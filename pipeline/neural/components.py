@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.blocks import SampleFormat, Spikes
+from pipeline.capacity import Capacity
 from pipeline.errors import TooLittleError
 from pipeline.fixed import kernel
 from pipeline.layout import blank, layout
@@ -71,18 +72,18 @@ class Components(FeatureStage):
     kernel = staticmethod(process)
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_components_tables``."""
         scalars = {"width": "u4", "neighbours": "u4", "count": "u4"}
         return layout(**scalars, mean=("i2", MAX_WIDTH), axes=("i2", (MAX_COMPONENTS, MAX_WIDTH)))
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_components_state``: spikes seen, modulo 2**32."""
         return layout(seen="u4")
 
     @classmethod
-    def design(cls, parameters: ComponentsParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: ComponentsParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Lay out the cosines."""
         tables, count = blank(cls.tables_layout(capacity)), parameters.components
         width, neighbours = cls.snippet_of(signal, count + 1)

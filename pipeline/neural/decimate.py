@@ -22,6 +22,7 @@ import numpy as np
 
 from pipeline import lanes
 from pipeline.blocks import SampleFormat, Samples
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel, quantise, require_fits
 from pipeline.lanes import WIDTH
@@ -207,18 +208,18 @@ class Decimate(Stage):
     call = ("x", "flags", "y", "y_flags", "phase", "frames", "channels")
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_decimate_tables``."""
         return layout(order="u4", ratio="u4", keep="u4", shift="u4", taps="u4", scale="u4", coefficients=("i2", MAX_TAPS))
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_decimate_state``."""
-        rows = ("u4", (MAX_ORDER, capacity))
-        return layout(primed="u4", newest="u4", pending="u4", integrators=rows, combs=rows, ring=("i2", (RING, capacity)))
+        rows = ("u4", (MAX_ORDER, capacity.channels))
+        return layout(primed="u4", newest="u4", pending="u4", integrators=rows, combs=rows, ring=("i2", (RING, capacity.channels)))
 
     @classmethod
-    def design(cls, parameters: DecimateParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: DecimateParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Split the factor, prove the widths, fit the FIR, and measure what both do together."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         factor, keep = split(signal.rate_hz, p.rate_hz)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import SampleFormat
+from pipeline.capacity import Capacity
 from pipeline.fixed import inlined, kernel, quantise
 from pipeline.layout import blank, layout
 from pipeline.neural import noise
@@ -268,25 +269,25 @@ class Energy(Detector):
         self.latency = 2 * int(self.tables["spacing"]) + 1
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_energy_tables``."""
         scalars = dict.fromkeys(("factor", "spacing", "negative", "positive", "refractory"), "u4")
         return layout(**scalars, **noise.tables_fields())
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_energy_state``."""
         return layout(
             held="u4",
             blocked="u4",
-            recent=("i2", (HELD, capacity)),
-            ready=("i4", capacity),
-            level=("i4", capacity),
-            **noise.state_fields(capacity, "u8"),
+            recent=("i2", (HELD, capacity.channels)),
+            ready=("i4", capacity.channels),
+            level=("i4", capacity.channels),
+            **noise.state_fields(capacity.channels, "u8"),
         )
 
     @classmethod
-    def design(cls, parameters: EnergyParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: EnergyParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Turn multiples and times into integers."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         noise.design_noise(tables, p.noise_s, signal.rate_hz, SLOPE)

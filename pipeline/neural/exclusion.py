@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import SampleFormat, Spikes
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel
-from pipeline.layout import blank, layout
+from pipeline.layout import Field, blank, layout
 from pipeline.neural.detection import LAG, NO_CHANNEL, NO_TIME, NONE, misplaced
 from pipeline.neural.neighbours import nearest_channels
 from pipeline.stage import Design, Parameters, Stage
@@ -254,21 +255,21 @@ class Exclusion(Stage):
         self.latency = (2 * int(self.tables["rounds"]) - 1) * reach + LAG
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_exclusion_tables``; `near` is a bit for each pair of channels."""
-        return layout(
-            sweep="u4", refractory="u4", rounds="u4", rebound="u4", ratio="u4", near=("u4", (capacity, (capacity + 31) // 32))
-        )
+        words = (capacity.channels + 31) // 32
+        scalars: dict[str, Field] = dict.fromkeys(("sweep", "refractory", "rounds", "rebound", "ratio"), "u4")
+        return layout(**scalars, near=("u4", (capacity.channels, words)))
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_exclusion_state``: four pending candidates a channel, and 64."""
-        length = 4 * capacity + 64
+        length = 4 * capacity.channels + 64
         counts = dict.fromkeys(("pending", "decided", "overflow", "late"), "u4")
         return layout(**counts, when=("i4", length), channel=("i4", length), amplitude=("i4", length), mark=("u1", length))
 
     @classmethod
-    def design(cls, parameters: ExclusionParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: ExclusionParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Turn times into frames and distances into neighbours."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         tables["sweep"], tables["refractory"] = (round(t * signal.rate_hz / 1000) for t in (p.sweep_ms, p.refractory_ms))
@@ -280,7 +281,7 @@ class Exclusion(Stage):
                 tables["near"][channel, other >> 5] |= np.uint32(1 << (other & 31))
         proofs = {
             "neighbours of a channel, mean": float((near >= 0).sum(1).mean() - 1),
-            "pending candidates, most": 4 * capacity + 64,
+            "pending candidates, most": 4 * capacity.channels + 64,
         }
         return Design(tables, signal, proofs)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import SampleFormat
+from pipeline.capacity import Capacity
 from pipeline.fixed import kernel
 from pipeline.layout import blank, layout
 from pipeline.neural.features import FeatureStage
@@ -61,17 +62,17 @@ class Extrema(FeatureStage):
     kernel = staticmethod(process)
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_extrema_tables``."""
         return layout(width="u4", neighbours="u4")
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_extrema_state``: spikes seen, modulo 2**32."""
         return layout(seen="u4")
 
     @classmethod
-    def design(cls, parameters: Any, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: Any, signal: SampleFormat, capacity: Capacity) -> Design:
         """Take over the waveforms' shape."""
         tables = blank(cls.tables_layout(capacity))
         tables["width"], tables["neighbours"] = cls.snippet_of(signal, 3)

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline import lanes
 from pipeline.blocks import SampleFormat, Samples
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel
 from pipeline.lanes import WIDTH, WIDTH16
@@ -169,25 +170,25 @@ class Reference(Stage):
     call = ("x", "y", "frames", "channels")
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_reference_tables``."""
         return layout(
             mean="u4",
             groups="u4",
             in_order="u4",
-            begin=("u2", capacity + 1),
-            members=("u2", capacity),
-            reciprocal=("u4", capacity),
-            shift=("u4", capacity),
+            begin=("u2", capacity.channels + 1),
+            members=("u2", capacity.channels),
+            reciprocal=("u4", capacity.channels),
+            shift=("u4", capacity.channels),
         )
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_reference_state``: nothing, but a struct has a field."""
         return layout(reserved="u4")
 
     @classmethod
-    def design(cls, parameters: ReferenceParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: ReferenceParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """List the members of each group, and find the multiplier that divides by their number."""
         tables, group_of = blank(cls.tables_layout(capacity)), _referred(signal.group_of, parameters.least_channels)
         members = np.argsort(group_of, kind="stable")

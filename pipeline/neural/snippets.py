@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import UNSORTED, SampleFormat, Samples, Spikes
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel, require_fits, saturate16
 from pipeline.layout import blank, layout
@@ -201,21 +202,21 @@ class Snippets(Stage):
         self.reach = HISTORY - int(tables["before"]) - TAPS // 2
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_snippets_tables``."""
         scalars = dict.fromkeys(("before", "width", "neighbours", "upsample", "tail", "wait"), "u4")
-        return layout(**scalars, near=("i2", (capacity, MAX_NEIGHBOURS)), taps=("i2", (PHASES, TAPS)))
+        return layout(**scalars, near=("i2", (capacity.channels, MAX_NEIGHBOURS)), taps=("i2", (PHASES, TAPS)))
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_snippets_state``: two spikes a channel may wait, and 32."""
-        room = 2 * capacity + 32
+        room = 2 * capacity.channels + 32
         scalars = {"next_row": "u4", "pending": "u4", "done": "u4", "newest": "i4", "overflow": "u4", "late": "u4"}
         columns = dict.fromkeys(("when", "channel", "amplitude", "unit"), ("i4", room))
-        return layout(**scalars, **columns, history=("i2", (HISTORY, capacity)))
+        return layout(**scalars, **columns, history=("i2", (HISTORY, capacity.channels)))
 
     @classmethod
-    def design(cls, parameters: SnippetsParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: SnippetsParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Turn times into frames, choose the neighbours, and derive the interpolator."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         before, after = (round(t * signal.rate_hz / 1000) for t in (p.before_ms, p.after_ms))

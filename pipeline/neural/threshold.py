@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.blocks import SampleFormat
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel, quantise
 from pipeline.layout import blank, layout
@@ -241,24 +242,24 @@ class Threshold(Detector):
     keeps_on_gap = ("level", *noise.KEPT)
 
     @classmethod
-    def tables_layout(cls, capacity: int) -> np.dtype:
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_threshold_tables``."""
         return layout(factor="u4", fixed="u4", negative="u4", positive="u4", refractory="u4", **noise.tables_fields())
 
     @classmethod
-    def state_layout(cls, capacity: int) -> np.dtype:
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_threshold_state``."""
         return layout(
             held="u4",
             muted="u4",
-            recent=("i2", (2, capacity)),
-            ready=("i4", capacity),
-            level=("i2", capacity),
-            **noise.state_fields(capacity),
+            recent=("i2", (2, capacity.channels)),
+            ready=("i4", capacity.channels),
+            level=("i2", capacity.channels),
+            **noise.state_fields(capacity.channels),
         )
 
     @classmethod
-    def design(cls, parameters: ThresholdParameters, signal: SampleFormat, capacity: int) -> Design:
+    def design(cls, parameters: ThresholdParameters, signal: SampleFormat, capacity: Capacity) -> Design:
         """Turn multiples and microvolts into integers."""
         p, tables = parameters, blank(cls.tables_layout(capacity))
         noise.design_noise(tables, p.noise_s, signal.rate_hz)

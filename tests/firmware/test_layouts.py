@@ -25,14 +25,15 @@ def compile_alone(tmp_path, compiler, text, most):
     unit = tmp_path / "unit.c"
     unit.write_text(text)
     include = f"-I{build.ROOT / 'include'}"
-    build.run(
-        [*COMPILERS[compiler], *build.COMMON, include, f"-DBS_MAX_CHANNELS={most}", "-c", str(unit), "-o", str(tmp_path / "u.o")]
-    )
+    build.run([*COMPILERS[compiler], *build.COMMON, include, *build.macros(most), "-c", str(unit), "-o", str(tmp_path / "u.o")])
 
 
 def layout_check(name, most):
     cls = REGISTRY[name]
-    structs = {f"bs_{name}_tables": cls.tables_layout(most), f"bs_{name}_state": cls.state_layout(most)}
+    structs = {
+        f"bs_{name}_tables": cls.tables_layout(build.room_for(most)),
+        f"bs_{name}_state": cls.state_layout(build.room_for(most)),
+    }
     return "".join(c_layout_check(struct, dtype) for struct, dtype in structs.items())
 
 

@@ -13,6 +13,7 @@ from firmware import build, engine, engines
 from firmware.machine import Machine, TargetFault
 from firmware.native import Native
 from firmware.target import Target
+from pipeline.capacity import Capacity
 from pipeline.checks import example_format
 from pipeline.errors import BitspikeError, MissingExtraError
 from pipeline.neural.bandpass import Bandpass, BandpassParameters
@@ -145,9 +146,9 @@ def test_engines_are_listed_by_name():
 
 @pytest.mark.parametrize("one", [Native(), Target("cortex-m4", MOST)], ids=lambda e: e.name)
 def test_too_many_channels_are_refused(one):
-    most = one.capacity(1)
+    most = one.capacity(Capacity(channels=1)).channels
     signal = example_format(most + 1)
-    with pytest.raises(BitspikeError, match=rf"{one.name}: compiled for at most {most} channels, the recording has {most + 1}"):
+    with pytest.raises(BitspikeError, match=rf"{one.name}: compiled for at most {most} channels, this needs {most + 1}"):
         Bandpass(BandpassParameters(), signal, engine=one)
 
 
@@ -171,7 +172,7 @@ def test_arrays_that_are_not_contiguous_are_refused(one):
 
 @pytest.mark.parametrize("one", [Native(), Target("rv32imc", MOST)], ids=lambda e: e.name)
 def test_engines_survive_pickling(one):
-    assert pickle.loads(pickle.dumps(one)).capacity(3) == one.capacity(3)
+    assert pickle.loads(pickle.dumps(one)).capacity(Capacity(3)) == one.capacity(Capacity(3))
 
 
 @pytest.mark.parametrize("missing", ["unicorn", "elftools.elf.elffile"])
@@ -204,7 +205,7 @@ def test_native_library_that_is_damaged_is_named(tmp_path):
     path = tmp_path / "bitspike_native.so"
     path.write_bytes(b"not a library")
     with pytest.raises(BitspikeError, match=r"bitspike_native\.so: the native library cannot be loaded"):
-        Native(path).capacity(1)
+        Native(path).capacity(Capacity(1))
 
 
 def test_cache_folder_that_cannot_be_made_is_named(monkeypatch, tmp_path):

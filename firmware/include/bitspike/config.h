@@ -10,6 +10,38 @@
 #endif
 _Static_assert(BS_MAX_CHANNELS >= 1 && BS_MAX_CHANNELS <= 32767, "BS_MAX_CHANNELS: 1 to 32767");
 
+/* The sorter's: channels of one spike, frames of a template and of the part of it that features are made of, features, clusters of a
+ * channel, units, units that reach a channel, frames of the signal that are held, spikes that may wait. */
+#ifndef BS_MAX_NEIGHBOURS
+#define BS_MAX_NEIGHBOURS 12
+#endif
+#ifndef BS_MAX_TEMPLATE_FRAMES
+#define BS_MAX_TEMPLATE_FRAMES 96
+#endif
+#ifndef BS_MAX_FEATURE_FRAMES
+#define BS_MAX_FEATURE_FRAMES 64
+#endif
+#ifndef BS_MAX_FEATURES
+#define BS_MAX_FEATURES 8
+#endif
+#ifndef BS_MAX_CLUSTERS
+#define BS_MAX_CLUSTERS 8
+#endif
+#ifndef BS_MAX_UNITS
+#define BS_MAX_UNITS (BS_MAX_CLUSTERS * BS_MAX_CHANNELS)
+#endif
+#ifndef BS_MAX_CANDIDATES
+#define BS_MAX_CANDIDATES 32
+#endif
+#ifndef BS_MAX_HELD_FRAMES
+#define BS_MAX_HELD_FRAMES 512
+#endif
+#ifndef BS_MAX_WAITING_SPIKES
+#define BS_MAX_WAITING_SPIKES 256
+#endif
+_Static_assert((BS_MAX_HELD_FRAMES & (BS_MAX_HELD_FRAMES - 1)) == 0, "BS_MAX_HELD_FRAMES: a power of two");
+_Static_assert(BS_MAX_UNITS >= 1 && BS_MAX_UNITS <= 32767, "BS_MAX_UNITS: 1 to 32767");
+
 /* What C leaves to the compiler and the arithmetic relies on. */
 _Static_assert(-5 >> 1 == -3 && (int64_t)-5 >> 1 == -3, "the right shift of a negative number must be arithmetic");
 _Static_assert((int32_t)UINT32_C(0x80000000) == INT32_MIN, "conversion to a signed type must keep the low bits");

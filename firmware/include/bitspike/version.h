@@ -14,6 +14,9 @@
 
 /* What the compiled library was compiled as. */
 uint32_t bs_version(void);
-uint32_t bs_max_channels(void);
+
+/* Fill `limits`, at most `room` of them, with what the library was compiled for, BS_MAX_CHANNELS and on in the order of config.h;
+ * return how many there are. */
+uint32_t bs_capacity(uint32_t *limits, uint32_t room);
 
 #endif
