@@ -340,23 +340,25 @@ def copy(source, row, column, target, target_row, target_column, rows, columns):
             target[target_row + n, target_column + c] = source[row + n, column + c]
 
 
-def across(run: Callable[..., Any], rows: int) -> Callable[..., Any]:
+def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable[..., Any]:
     """Return ``apply(tables, state, x, y, frames, channels)``, which takes `run` over all channels.
 
     Parameters
     ----------
     run : callable
         Inlined ``run(tables, state, x, y, frames, column)``: filters `WIDTH` channels from `column` on, x: int16 [frames, channels]
-        -> y, and leaves in state: int32 [rows, channels] what the next frame needs. `tables` is a tuple of what it likes.
+        -> y, and leaves in state: `kind` [rows, channels] what the next frame needs. `tables` is a tuple of what it likes.
     rows : int
         Rows of the state that `run` uses.
+    kind : type
+        Of the state: np.int32 or np.int16.
     """
 
     @inlined
     def apply(tables, state, x, y, frames, channels):  # type: ignore[no-untyped-def]
         rest = channels % WIDTH
         spare = np.empty((2, TILE, WIDTH), np.int16)
-        spare_state = np.empty((rows, WIDTH), np.int32)
+        spare_state = np.empty((rows, WIDTH), kind)
         copy(state, 0, channels - rest, spare_state, 0, 0, rows, rest)
         for first in range(0, frames, TILE):
             length = min(frames - first, TILE)

@@ -23,6 +23,7 @@ DAMAGE = {  # scalar fields and values that no design gives them
     "adc": {"gain": -1, "shift": 30, "coupling": 0, "low": 1, "top": 40_000},
     "artefact": {"rail_samples": 256, "rail_channels": 0, "hold": 0, "fixed": 65_536, "noise_stride": 0, "noise_learn": 17},
     "bandpass": {"sections": 5, "headroom": 31, "shift": 1},
+    "biquad": {"sections": 9, "post_shift": 14},
     "components": {"width": 129, "neighbours": 0, "count": 9},
     "decimate": {"order": 5, "ratio": 0, "keep": 0, "shift": 32, "taps": 64, "scale": 0},
     "energy": {"spacing": 9, "noise_stride": 0, "noise_learn": 5, "noise_gain": 0, "refractory": 1 << 31},

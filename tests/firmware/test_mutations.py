@@ -21,6 +21,9 @@ MUTATIONS = [
     ("adc", "code > top ? top", "code > top ? top - 1"),
     ("artefact", "#define MEAN_TO_MEDIAN 55401u", "#define MEAN_TO_MEDIAN 15401u"),
     ("artefact", "stepped >= tables->step_channels", "stepped > tables->step_channels"),
+    ("biquad", "#define FRACTION 15u", "#define FRACTION 14u"),
+    ("biquad", "(lost >> shift)", "(lost >> (shift + 1u))"),
+    ("biquad", "s->y2 = s->y1;", "s->y2 = y;"),
     ("components", "int64_t total = 1 << 14", "int64_t total = 0"),
     ("components", "total >> 15", "total >> 14"),
     ("decimate", "(value + half) >> shift", "(value + half / 2) >> shift"),
@@ -44,10 +47,16 @@ HEADERS = [  # what several stages share, by one of them
     ("artefact", "noise.h", "windows * 0x9E3779B1u >> 10", "windows * 0x9E3779B1u >> 11"),
     ("threshold", "detection.h", "frame + (int32_t)refractory", "frame + (int32_t)refractory + 1"),
     ("reference", "pairs.h", "bs_second(a) >= bs_second(b)", "bs_second(a) > bs_second(b)"),
+    ("biquad", "pairs.h", "(int64_t)bs_second(a) * bs_second(b)", "(int64_t)bs_second(a) * bs_first(b)"),
+    ("biquad", "pairs.h", "high << (32u - shift)", "high << (31u - shift)"),
     ("bandpass", "fixed.h", "INT64_C(0x80000000)", "INT64_C(0x40000000)"),
     ("adc", "fixed.h", "1u << (shift - 1u)", "1u << shift >> 2"),
 ]
-VARIANTS = {("reference", "pairs.h"), ("bandpass", "fixed.h")}  # only these stages' variants for DSP instructions use it
+VARIANTS = {
+    ("biquad", "pairs.h"),
+    ("reference", "pairs.h"),
+    ("bandpass", "fixed.h"),
+}  # only these stages' variants for DSP instructions use it
 PLACE = r"(sample \d+, channel \d+|\w+\[[\d, ]+\]): -?\d+, expected -?\d+$"
 SHAPE = r"\w+ is \w+ \([\d, ]+\), expected \w+ \([\d, ]+\)$"  # of lists of spikes
 

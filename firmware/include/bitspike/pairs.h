@@ -67,4 +67,23 @@ BS_INLINE bs_pair bs_pair_subtract(bs_pair a, bs_pair b)
 #endif
 }
 
+/* sum + the product of the first halves + that of the second ones. */
+BS_INLINE int64_t bs_pair_products(bs_pair a, bs_pair b, int64_t sum)
+{
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t low = (uint32_t)sum, high = (uint32_t)((uint64_t)sum >> 32);
+    __asm__("smlald %0, %1, %2, %3" : "+r"(low), "+r"(high) : "r"(a), "r"(b));
+    return (int64_t)((uint64_t)high << 32 | low);
+#else
+    return sum + (int64_t)bs_first(a) * bs_first(b) + (int64_t)bs_second(a) * bs_second(b);
+#endif
+}
+
+/* value / 2^shift, rounded down, the low 32 bits; shift is 1 to 31. */
+BS_INLINE int32_t bs_shift_down(int64_t value, uint32_t shift)
+{
+    const uint32_t low = (uint32_t)value, high = (uint32_t)((uint64_t)value >> 32);
+    return (int32_t)(low >> shift | high << (32u - shift));
+}
+
 #endif
