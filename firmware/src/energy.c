@@ -66,35 +66,49 @@ BS_APART void report_maximum(const bs_energy_tables *tables, bs_energy_state *st
     }
 }
 
-/* The first channel from c on with psi above its level. */
-BS_APART uint32_t next_above(const triple *rows, const int32_t *level, uint32_t c, uint32_t channels)
+/* The first value with psi above its channel's level, from number i on, of as many frames as follow on those of `rows`: the frame in
+ * this stretch times `channels`, plus the channel. */
+BS_APART uint32_t next_above(const triple *rows, const int32_t *levels, uint32_t i, uint32_t channels, uint32_t frames)
 {
-    triple at = {rows->now + c, rows->middle + c, rows->old + c};
-    level += c;
-    BS_UNROLL(1)
-    for (uint32_t eights = (channels - c) / 8; eights > 0; eights--) {
-        BS_UNROLL(8)
-        for (uint32_t k = 0; k < 8; k++) {
-            if (BS_SELDOM(energy(at, k) > level[k])) {
-                return (uint32_t)(at.now - rows->now) + k;
+    const uint32_t end = frames * channels;
+    triple at = {rows->now + i, rows->middle + i, rows->old + i};
+    const int32_t *level = levels + i % channels;
+    while (i < end) {
+        const uint32_t left = (uint32_t)(levels + channels - level);
+        BS_UNROLL(1)
+        for (uint32_t eights = left / 8; eights > 0; eights--) {
+            BS_UNROLL(8)
+            for (uint32_t k = 0; k < 8; k++) {
+                if (BS_SELDOM(energy(at, k) > level[k])) {
+                    return i + k;
+                }
             }
+            at = (triple){at.now + 8, at.middle + 8, at.old + 8};
+            level += 8;
+            i += 8;
         }
-        at = (triple){at.now + 8, at.middle + 8, at.old + 8};
-        level += 8;
+        BS_UNROLL(1)
+        for (uint32_t n = left % 8; n > 0; n--) {
+            if (energy(at, 0) > *level) {
+                return i;
+            }
+            at = (triple){at.now + 1, at.middle + 1, at.old + 1};
+            level++;
+            i++;
+        }
+        level = levels;
     }
-    c = (uint32_t)(at.now - rows->now);
-    for (uint32_t k = 0; c < channels && energy(at, k) <= level[k]; k++) {
-        c++;
-    }
-    return c;
+    return end;
 }
 
-/* Looks for maxima of psi that become known in frame n, after the frame of `rows`. */
+/* Looks for maxima of psi that become known in `frames` frames from n on. */
 static void detect(const bs_energy_tables *tables, bs_energy_state *state, bs_peaks *peaks, const signal *from, int32_t n,
-                   const triple *rows)
+                   uint32_t frames)
 {
-    for (uint32_t c = 0; (c = next_above(rows, state->level, c, from->channels)) < from->channels; c++) {
-        report_maximum(tables, state, peaks, from, n, c);
+    const triple rows = rows_of(from, n - 1);
+    const uint32_t channels = from->channels;
+    for (uint32_t i = 0; (i = next_above(&rows, state->level, i, channels, frames)) < frames * channels; i++) {
+        report_maximum(tables, state, peaks, from, n + (int32_t)(i / channels), i % channels);
     }
 }
 
@@ -149,18 +163,10 @@ BS_APART void close_window(const bs_energy_tables *tables, bs_energy_state *stat
     state->noise_windows = bs_noise_older(windows);
 }
 
-/* Takes a frame into the noise estimate when its turn has come; returns whether the learning window ends with it. */
-static int follow_noise(const bs_energy_tables *tables, bs_energy_state *state, const triple *rows, int flagged, uint32_t channels)
+/* Takes one frame into the noise estimate; returns whether the learning window ends with it. */
+static int take(const bs_energy_tables *tables, bs_energy_state *state, const triple *rows, uint32_t channels)
 {
     const int learning = state->noise_windows == 0;
-    if (!learning && state->noise_wait > 0) {
-        state->noise_wait--;
-        return 0;
-    }
-    state->noise_wait = learning ? 0 : tables->noise_stride - 1;
-    if (flagged || state->held < 2 * tables->spacing) {
-        return 0;
-    }
     if (learning) {
         learn(state, rows, channels);
     } else {
@@ -174,11 +180,56 @@ static int follow_noise(const bs_energy_tables *tables, bs_energy_state *state, 
     return learning;
 }
 
+/* Takes frame n into the noise estimate when its turn has come; returns whether the learning window ends with it. */
+static int follow_noise(const bs_energy_tables *tables, bs_energy_state *state, const signal *from, int32_t n, int flagged)
+{
+    const int learning = state->noise_windows == 0;
+    if (!learning && state->noise_wait > 0) {
+        state->noise_wait--;
+        return 0;
+    }
+    state->noise_wait = learning ? 0 : tables->noise_stride - 1;
+    if (flagged || state->held < 2 * tables->spacing) {
+        return 0;
+    }
+    const triple rows = rows_of(from, n);
+    return take(tables, state, &rows, from->channels);
+}
+
+/* How many frames from n on can be taken together: all that they look back on lies in the block, none is flagged, nothing is blocked,
+ * and the levels stay as they are until the last of them. */
+static uint32_t calm(const bs_energy_tables *tables, const bs_energy_state *state, const uint8_t *flags, uint32_t n, uint32_t frames)
+{
+    const uint32_t span = 2 * tables->spacing + 2;
+    if (state->noise_windows == 0 || state->held != span || state->blocked != 0 || n + 1 < span) {
+        return 0;
+    }
+    const uint64_t rest = state->noise_wait + (uint64_t)tables->noise_stride * (BS_NOISE_LOOKS - 1 - state->noise_seen) + 1;
+    const uint32_t most = rest < frames - n ? (uint32_t)rest : frames - n;
+    uint32_t length = 0;
+    while (length < most && flags[n + length] == 0) {
+        length++;
+    }
+    return length;
+}
+
+/* Takes those of `frames` calm frames from n on into the noise estimate whose turn it is. */
+static void follow_calm_noise(const bs_energy_tables *tables, bs_energy_state *state, const signal *from, uint32_t n, uint32_t frames)
+{
+    uint32_t turn = state->noise_wait;
+    while (turn < frames) {
+        const triple rows = rows_of(from, (int32_t)(n + turn));
+        take(tables, state, &rows, from->channels);
+        turn += tables->noise_stride;
+    }
+    state->noise_wait = turn - frames;
+}
+
 int32_t bs_energy_init(const bs_energy_tables *tables, bs_energy_state *state)
 {
     bs_energy_reset(state);
     return tables->spacing >= 1 && tables->spacing <= BS_ENERGY_MAX_SPACING && tables->refractory <= 1u << 30
-        && tables->noise_stride >= 1 && tables->noise_learn >= 6 && tables->noise_learn <= 16
+        && tables->noise_stride >= 1 && tables->noise_stride <= 1u << 30 && tables->noise_learn >= 6 && tables->noise_learn <= 16
         && tables->noise_gain >= 1 && tables->noise_gain <= 65536 ? 0 : BS_BAD_TABLES;
 }
 
@@ -202,19 +253,24 @@ int32_t bs_energy_process(const bs_energy_tables *tables, bs_energy_state *state
     bs_peaks peaks = {at, channel, amplitude, 0};
     const uint32_t span = 2 * tables->spacing + 2;
     const signal from = {x, state->recent[0], (int32_t)span, (int32_t)tables->spacing, channels};
-    triple before, now = rows_of(&from, -1);
-    for (int32_t n = 0; n < (int32_t)frames; n++) {
+    for (uint32_t n = 0; n < frames;) {
+        const uint32_t together = calm(tables, state, flags, n, frames);
+        if (together > 0) {
+            detect(tables, state, &peaks, &from, (int32_t)n, together);
+            follow_calm_noise(tables, state, &from, n, together);
+            n += together;
+            continue;
+        }
         const int flagged = flags[n] != 0;
-        before = now;
-        now = n > 2 * from.spacing ? (triple){now.now + channels, now.middle + channels, now.old + channels} : rows_of(&from, n);
         if (state->noise_windows != 0 && state->held == span && state->blocked == 0) {
-            detect(tables, state, &peaks, &from, n, &before);
+            detect(tables, state, &peaks, &from, (int32_t)n, 1);
         }
         state->blocked -= state->blocked != 0;
-        if (follow_noise(tables, state, &now, flagged, channels) || flagged) {
+        if (follow_noise(tables, state, &from, (int32_t)n, flagged) || flagged) {
             state->blocked = span - 1; /* for all psi that this frame takes part in */
         }
         state->held += state->held < span;
+        n++;
     }
     for (int32_t r = 0; frames > 0 && r < (int32_t)span; r++) { /* oldest first: what is read has not been written yet */
         const int16_t *const kept = row(&from, (int32_t)frames - (int32_t)span + r);

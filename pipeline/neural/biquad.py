@@ -4,7 +4,7 @@
 
 in direct form I, section after section, all of int16: coefficients in Q15 divided by 2**post_shift, in CMSIS-DSP's order and with
 its signs, b0, 0, b1, b2, a1, a2 (CMSIS-DSP documentation, Biquad Cascade IIR Filters Using Direct Form I Structure). It starts from
-silence, as that does. Since every section truncates to int16, it is noisier than `bandpass`, which costs about as much: choose it to
+silence, as that does. Since every section truncates to int16, it is noisier than `bandpass`, which costs as much: choose it to
 take a filter along, or to compare with one.
 
 The sum takes 34 bits. Its quotient is found in 32: that of each product, rounded down, is added up, and what the roundings lost is

@@ -30,6 +30,7 @@ MUTATIONS = [
     ("decimate", "state->pending = 0;", ""),
     ("energy", "#define MEAN_TO_MEDIAN 41386u", "#define MEAN_TO_MEDIAN 41086u"),
     ("energy", "now < energy(rows_of(from, n), c)", "now <= energy(rows_of(from, n), c)"),
+    ("energy", "BS_NOISE_LOOKS - 1 - state->noise_seen", "BS_NOISE_LOOKS - state->noise_seen"),
     ("exclusion", "bs_size(state->amplitude[j]) >= size", "bs_size(state->amplitude[j]) > size"),
     ("exclusion", "bs_size(state->amplitude[j]) > limit", "bs_size(state->amplitude[j]) < limit"),
     ("extrema", "d2 = now - 2 * first + second", "d2 = now - 2 * first - second"),
