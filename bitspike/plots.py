@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bitspike.printed import plural
 from bitspike.runs import Run, Unit
-from bitspike.tables import plural
 from pipeline.errors import MissingExtraError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitspike.plots import draw_all
+from bitspike.printed import number
 from bitspike.runs import Run, Unit
-from bitspike.tables import number
 
 if TYPE_CHECKING:
     from bitspike.scoring import Score

@@ -26,7 +26,7 @@ def data() -> None:
 @command
 def list_data() -> Result:
     """List the public recordings that there are, and which are here already."""
-    from bitspike.tables import grid
+    from bitspike.printed import grid
     from sensors.datasets import cache_folder, catalogue, is_fetched
 
     here = {one.name: is_fetched(one) for one in catalogue()}
@@ -55,7 +55,7 @@ def fetch_data(
     cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Folder to fetch into.")] = None,
 ) -> Result:
     """Fetch a public recording, checked, or go on with a fetch that broke off."""
-    from bitspike.tables import listed
+    from bitspike.printed import listed
     from sensors.datasets import catalogue, fetch
 
     with progress(f"fetching {name}", "MB") as advance:

@@ -26,8 +26,8 @@ def demo(
 ) -> Result:
     """Simulate 68 channels with known spikes, replay them, score the result, and draw a report (ephys and plot extras)."""
     from bitspike.demo import run_demo
+    from bitspike.printed import report_line, run_summary, score_summary
     from bitspike.replies import run_document
-    from bitspike.tables import report_line, run_summary, score_summary
 
     with progress("demo") as advance:
         run, score, report = run_demo(out, chain, seconds, seed, advance)

@@ -23,8 +23,8 @@ def export(
 ) -> Result:
     """Write a run's units for Phy or as NWB; SpikeInterface reads a run with bitspike.read_sorting."""
     from bitspike.export import export_nwb, export_phy
+    from bitspike.printed import listed
     from bitspike.runs import Run
-    from bitspike.tables import listed
     from pipeline.errors import BitspikeError
 
     if phy is None and nwb is None:

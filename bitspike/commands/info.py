@@ -52,8 +52,8 @@ def info(
         said: dict[str, Any] = {"rate_hz": RATE_HZ, "channels": width, **known}
         return _chain(plan.build(SampleFormat(**said)))
     if is_run(path):
+        from bitspike.printed import run_summary
         from bitspike.replies import run_document
-        from bitspike.tables import run_summary
 
         run = Run(path)
         return Result({"kind": "run", **run_document(run)}, lambda: [*run_summary(run), *_units(run.units)])
@@ -77,7 +77,7 @@ def describe_recording(recording: Recording) -> Result:
     }
 
     def lines() -> list[RenderableType]:
-        from bitspike.tables import listed
+        from bitspike.printed import listed
 
         groups = len(set(signal.groups)) or 1
         pairs: list[tuple[str, Any]] = [
@@ -118,7 +118,7 @@ def _chain(chain: Chain) -> Result:
     document = {"kind": "chain", "name": plan.name, "description": plan.description, "signal": asdict(signal), "stages": stages}
 
     def lines() -> list[RenderableType]:
-        from bitspike.tables import grid, listed, number
+        from bitspike.printed import grid, listed, number
 
         about: list[tuple[str, Any]] = [
             ("chain", f"{plan.name}: {plan.description}"),
@@ -145,7 +145,7 @@ def _short(parameters: dict[str, Any]) -> str:
 
 
 def _units(units: list[Any]) -> list[RenderableType]:
-    from bitspike.tables import grid
+    from bitspike.printed import grid
 
     if not units:
         return []

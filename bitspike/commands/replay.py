@@ -43,9 +43,9 @@ def replay(
 ) -> Result:
     """Replay a recording through a chain: spikes and units, many times faster than real time."""
     from bitspike.chains import chosen_chain
+    from bitspike.printed import report_line, run_summary
     from bitspike.replies import run_document
     from bitspike.runner import replay as run_replay
-    from bitspike.tables import report_line, run_summary
 
     if plot:
         from bitspike.plots import need_matplotlib

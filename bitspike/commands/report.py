@@ -20,9 +20,9 @@ def report(
     out: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
 ) -> Result:
     """Draw a run's pictures and write report.html into its folder (plot extra)."""
+    from bitspike.printed import listed
     from bitspike.report import write_report
     from bitspike.runs import Run
-    from bitspike.tables import listed
 
     page = write_report(Run(out))
     return Result({"report": page}, lambda: [listed([("report", str(page))])])

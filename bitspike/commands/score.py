@@ -27,8 +27,8 @@ def score(
     ] = 0.0,
 ) -> Result:
     """Score a run against ground truth: detection, sorting, and the wave_clus rules."""
+    from bitspike.printed import score_summary
     from bitspike.scoring import score as score_run
-    from bitspike.tables import score_summary
 
     found = score_run(out, truth, after_s=after)
     return Result(found.document(), lambda: score_summary(found))

@@ -69,7 +69,7 @@ def waveclus(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier recordings of bitspike's.")] = False,
 ) -> Result:
     """Lay shapes and noise of our own on the true wave_clus spike trains: not to be put beside published figures."""
-    from bitspike.tables import grid
+    from bitspike.printed import grid
     from sensors.waveclus_benchmark import LABEL, write_waveclus_benchmark
 
     with progress("simulating", "%") as advance:

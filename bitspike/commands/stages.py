@@ -69,7 +69,7 @@ def attributes(text: str) -> dict[str, str]:
 
 
 def _all(described: list[dict[str, Any]]) -> list[RenderableType]:
-    from bitspike.tables import grid
+    from bitspike.printed import grid
 
     rows = [
         [one["name"], f"{' + '.join(one['takes'])} → {one['gives']}", ", ".join(p["name"] for p in one["parameters"]) or "–"]
@@ -82,7 +82,7 @@ def _all(described: list[dict[str, Any]]) -> list[RenderableType]:
 
 
 def _one(one: dict[str, Any]) -> list[RenderableType]:
-    from bitspike.tables import grid
+    from bitspike.printed import grid
 
     rows = [[p["name"], repr(p["default"]), p["meaning"]] for p in one["parameters"]]
     title = f"{one['name']}: {' + '.join(one['takes'])} → {one['gives']}"

@@ -32,7 +32,7 @@ def train(
 ) -> Result:
     """Let a chain learn from a recording; replay uses it with --trained."""
     from bitspike.chains import chosen_chain
-    from bitspike.tables import listed
+    from bitspike.printed import listed
     from bitspike.training import train as run_training
 
     source = o.opened(recording, facts)
