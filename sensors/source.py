@@ -143,9 +143,9 @@ class Recording:
         for them in order of their names, relative to `path`.
         """
         if len(self.files) == 1:
-            return _digest(self.files[0])
+            return digest(self.files[0])
         names = {file.relative_to(self.path).as_posix(): file for file in self.files}
-        lines = "".join(f"{_digest(names[name])}  {name}\n" for name in sorted(names))
+        lines = "".join(f"{digest(names[name])}  {name}\n" for name in sorted(names))
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def _range(self, start: int, stop: int | None) -> int:
@@ -155,6 +155,7 @@ class Recording:
         return stop
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

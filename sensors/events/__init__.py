@@ -1,0 +1,6 @@
+"""Event recordings: one file a format, each with its specification at its top, decoder and encoder apart from any device."""
+
+from sensors.events.opening import open_events
+from sensors.events.source import EventRecording
+
+__all__ = ["EventRecording", "open_events"]

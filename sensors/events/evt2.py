@@ -1,0 +1,118 @@
+"""EVT2, Prophesee's format of 32-bit words, an event in each: its decoder.
+
+Little-endian words; the type is in bits 31..28.
+
+=====  ===========  ========================================================================================================
+type   name         meaning of bits 27..0
+=====  ===========  ========================================================================================================
+0x0    CD_OFF       a darker event: 27..22 bits 5..0 of its time, 21..11 column, 10..0 row
+0x1    CD_ON        a brighter event, in the same way
+0x8    TIME_HIGH    bits 33..6 of the time of what follows, in microseconds; it wraps every 4.8 h
+0xA    EXT_TRIGGER  27..22 bits 5..0 of the time, 12..8 channel, 0 edge of an external trigger
+0xE    OTHERS       a vendor's word
+0xF    CONTINUED    more of it
+=====  ===========  ========================================================================================================
+
+Other types are not defined: they are passed over and counted. What comes before the first TIME_HIGH has no known time and is passed
+over. An event before the one before it is given that one's time.
+
+Source: docs.prophesee.ai, Data Encoding Formats, EVT 2.0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.fixed import kernel
+from pipeline.layout import layout
+from sensors.events.clock import REFUSE, TIME_HIGH, WAIT, believe
+
+WORD = "<u4"
+MOST = 1  # event of one word
+STATE = layout(
+    time="i8",  # of the last event, microseconds
+    base="i8",  # TIME_HIGH, with its wraps
+    started="i4",  # 1 once there was a TIME_HIGH
+    early="i8",  # words before that
+    outside="i8",  # events outside the sensor
+    unknown="i8",  # words of no defined type
+    refused="i8",  # TIME_HIGH words that were not believed
+    held="i8",  # events that were before the one before them
+    triggers="i8",
+    others="i8",  # vendors' words
+)
+
+
+@kernel
+def decode_evt2(  # type: ignore[no-untyped-def]
+    width, height, time, base, started, early, outside, unknown, refused, held, triggers, others,
+    words, count, final, t_out, x_out, y_out, p_out, room, taken,
+):  # fmt: skip
+    """Decode words until they or the room for events end; return the number of events.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the sensor.
+    time, base, started, early, outside, unknown, refused, held, triggers, others : numpy.ndarray
+        The fields of `STATE`.
+    words : numpy.ndarray
+        uint32 [count].
+    final : int
+        1 where nothing comes after them.
+    t_out, x_out, y_out, p_out : numpy.ndarray
+        int64, uint16, uint16, uint8 [room]: the events.
+    taken : numpy.ndarray
+        int64 [1]: how many words were decoded; the others are to be given again, with those that follow them.
+    """
+    n, first = np.uint64(0), 0  # unsigned: an index that cannot be negative costs no check
+    while started[0] == 0 and first < count:
+        word = np.int64(words[first])
+        if word >> 28 == TIME_HIGH:
+            started[0] = 1
+            base[0] = (word & 0xFFFFFFF) << 6
+            time[0] = base[0]
+        else:
+            early[0] += 1
+        first += 1
+    now, high = time[0], base[0]
+    back, apart = np.int64(0), np.int64(0)  # `apart`: words that are no events
+    stop = count
+    for i in range(first, count):
+        word = np.int64(words[i])
+        kind = word >> 28
+        if kind <= 1:
+            when = high + ((word >> 22) & 0x3F)
+            back += when < now
+            now = max(now, when)
+            column, line = (word >> 11) & 0x7FF, word & 0x7FF
+            t_out[n] = now
+            x_out[n] = column
+            y_out[n] = line
+            p_out[n] = kind
+            n += np.uint64(column < width) & np.uint64(line < height)
+            continue
+        apart += 1
+        if kind == 8:
+            step = ((word & 0xFFFFFFF) - (high >> 6)) & 0xFFFFFFF
+            if step > 1:
+                verdict = believe(words, i, count, final, 28, 0, 0xFFFFFFF, (high >> 6) & 0xFFFFFFF)
+                if verdict == WAIT:
+                    apart -= 1
+                    stop = i
+                    break
+                if verdict == REFUSE:
+                    refused[0] += 1
+                    step = np.int64(0)
+            high += step << 6
+        elif kind == 10:
+            triggers[0] += 1
+        elif kind >= 14:
+            others[0] += 1
+        else:
+            unknown[0] += 1
+    time[0], base[0] = now, high
+    outside[0] += stop - first - apart - np.int64(n)
+    held[0] += back
+    taken[0] = stop
+    return np.int64(n)
