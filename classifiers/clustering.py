@@ -9,13 +9,15 @@
    again in the same way, until none can be.
 3. Normal distributions are fitted to the clusters and features reassigned, for a few rounds, with what is too far from all of them
    left out: classification expectation maximisation (Celeux and Govaert 1992) with trimming (Garcia-Escudero et al. 2008).
+
+`firmware/src/clustering.c` is the same text in C.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from classifiers.gaussian import LN2_Q8, MAX_FEATURES, TRIANGLE, log2_q8, moments, nearest, white, whitening
+from classifiers.gaussian import FREE, LN2_Q8, MAX_FEATURES, TRIANGLE, log2_q8, moments, nearest, white, whitening
 from pipeline.capacity import triangle
 from pipeline.fixed import divide, isqrt64, kernel
 
@@ -40,6 +42,40 @@ def _squared(features, i, centre, dimensions):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def ranked(values, rank):  # type: ignore[no-untyped-def]
+    """Return the value that would stand at place `rank` if `values`, int64, were sorted: bisection, which needs no room."""
+    low = high = values[0]
+    for i in range(1, len(values)):
+        low, high = min(low, values[i]), max(high, values[i])
+    while low < high:
+        middle = low + ((high - low) >> 1)
+        below = 0
+        for i in range(len(values)):
+            below += values[i] <= middle
+        if below > rank:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@kernel
+def _place(values, rank):  # type: ignore[no-untyped-def]
+    """Return which of `values` would stand at place `rank` if they were sorted and equals kept their order."""
+    value = ranked(values, rank)
+    left = rank
+    for i in range(len(values)):
+        left -= values[i] < value
+    chosen = 0
+    for i in range(len(values)):
+        if values[i] == value:
+            if left == 0:
+                chosen = i
+            left -= 1
+    return chosen
+
+
+@kernel
 def far_points(features, label, count, dimensions):  # type: ignore[no-untyped-def]
     """Label every row with the nearest of up to `count` centres, by k-means from far points; return how many centres there are."""
     n = len(features)
@@ -52,9 +88,9 @@ def far_points(features, label, count, dimensions):  # type: ignore[no-untyped-d
     for i in range(n):
         nearest[i] = _squared(features, i, centres[0], dimensions)
     for k in range(count):  # the first centre, the mean, only serves to find a far point
-        rank = np.argsort(nearest, kind="mergesort")[n - 1 - n // 50]
+        far = _place(nearest, n - 1 - n // 50)
         for a in range(dimensions):
-            centres[k, a] = features[rank, a]
+            centres[k, a] = features[far, a]
         for i in range(n):
             d = _squared(features, i, centres[k], dimensions)
             if k == 0 or d < nearest[i]:
@@ -84,14 +120,13 @@ def far_points(features, label, count, dimensions):  # type: ignore[no-untyped-d
 def _valley(values, cut):  # type: ignore[no-untyped-def]
     """Return whether the histogram of `values` has two hills, and put the bottom of the valley into ``cut[0]``."""
     n = len(values)
-    ordered = np.sort(values)
-    low, high = ordered[n // 100], ordered[n - 1 - n // 100]
+    low, high = ranked(values, n // 100), ranked(values, n - 1 - n // 100)
     bins = min(max(isqrt64(np.int64(n)), np.int64(8)), np.int64(MOST_BINS))
     span = high - low
     if span < bins:
         return False
     histogram, smooth = np.zeros(MOST_BINS, np.int64), np.zeros(MOST_BINS, np.int64)
-    for v in ordered:
+    for v in values:
         if low <= v <= high:
             histogram[min((v - low) * bins // span, bins - 1)] += 1
     for k in range(bins):
@@ -128,7 +163,7 @@ def join(features, label, count, dimensions):  # type: ignore[no-untyped-def]
     covariance = np.zeros((dimensions, dimensions), np.int64)
     inverse = np.zeros(TRIANGLE, np.int32)
     difference, direction = np.zeros(MAX_FEATURES, np.int64), np.zeros(MAX_FEATURES, np.int64)
-    values, members = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    values = np.zeros(n, np.int64)
     cut = np.zeros(1, np.int64)
     for _ in range(20 * count):  # a bound: cuts that move could make two pairs take turns
         sizes[:] = 0
@@ -169,16 +204,17 @@ def join(features, label, count, dimensions):  # type: ignore[no-untyped-def]
                     for a in range(dimensions):
                         projection += direction[a] * white(inverse, a, difference)
                     values[total] = projection
-                    members[total] = i
                     total += 1
             apart = _valley(values[:total], cut)
         changed = False
         if apart:
-            for m in range(total):
-                side = first if values[m] < cut[0] else second
-                if label[members[m]] != side:
-                    label[members[m]] = side
-                    changed = True
+            total = 0
+            for i in range(n):
+                if label[i] == first or label[i] == second:
+                    side = first if values[total] < cut[0] else second
+                    changed = changed or label[i] != side
+                    label[i] = side
+                    total += 1
         else:
             for i in range(n):
                 if label[i] == second:
@@ -232,6 +268,77 @@ def refine(features, label, centre, inverse, offset, limit, dimensions):  # type
     return count
 
 
+@kernel
+def split(features, label, dimensions):  # type: ignore[no-untyped-def]
+    """Split what can be split, and the parts again: far points find small clusters only where no larger ones spread wider.
+
+    label: int32 [n], all 0 at first; in the end up to `MOST` numbers.
+    """
+    n = len(features)
+    part, own = np.zeros((n, dimensions), np.int32), np.zeros(n, np.int32)
+    sizes, number = np.zeros(SEEDS, np.int64), np.zeros(SEEDS, np.int32)
+    queue = np.zeros(2 * MOST, np.int32)  # a cut that makes k of one puts k on it, and there are `MOST` in the end
+    first, last, used = 0, 1, 1
+    while first < last:
+        here = queue[first]
+        first += 1
+        size = 0
+        for i in range(n):
+            if label[i] == here:
+                part[size], own[size] = features[i], 0
+                size += 1
+        if size < 2 * LEAST:
+            continue
+        far_points(part[:size], own[:size], SEEDS, dimensions)
+        join(part[:size], own[:size], SEEDS, dimensions)
+        sizes[:] = 0
+        for i in range(size):
+            sizes[own[i]] += 1
+        found = 0
+        for k in range(SEEDS):
+            if sizes[k] > 0:
+                number[k] = here if found == 0 else used + found - 1
+                found += 1
+        if found == 1 or used + found - 1 > MOST:
+            continue
+        size = 0
+        for i in range(n):
+            if label[i] == here:
+                label[i] = number[own[size]]
+                size += 1
+        for k in range(SEEDS):
+            if sizes[k] > 0:
+                queue[last] = number[k]
+                last += 1
+        used += found - 1
+
+
+@kernel
+def largest_first(label, order, count):  # type: ignore[no-untyped-def]
+    """Renumber the labels 0 to `count` - 1 by falling number of members, equals in order; return how many have any.
+
+    ``order[k]`` becomes the label that k had before.
+    """
+    sizes, place = np.zeros(MOST, np.int64), np.zeros(MOST, np.int32)
+    for i in range(len(label)):
+        if label[i] >= 0:
+            sizes[label[i]] += 1
+    left = 0
+    while True:
+        best = -1
+        for k in range(count):
+            if sizes[k] > 0 and (best < 0 or sizes[k] > sizes[best]):
+                best = k
+        if best < 0:
+            break
+        order[left], place[best], sizes[best] = best, left, 0
+        left += 1
+    for i in range(len(label)):
+        if label[i] >= 0:
+            label[i] = place[label[i]]
+    return left
+
+
 def cluster(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Find the clusters of spike features.
 
@@ -249,36 +356,14 @@ def cluster(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     """
     features = np.ascontiguousarray(features, np.int32)
     n, dimensions = features.shape
-    label = np.full(n, -1, np.int32)
+    label = np.full(n, FREE, np.int32)
     centre, inverse = np.zeros((MOST, dimensions), np.int64), np.zeros((MOST, triangle(dimensions)), np.int32)
-    offset = np.zeros(MOST, np.int64)
-    if n < LEAST:
-        return label, centre[:0], inverse[:0], offset[:0]
-    label[:] = 0
-    _split(features, label)
-    count = refine(features, label, centre, inverse, offset, FAR_Q8[dimensions], dimensions)
-    order = np.argsort(-np.bincount(label[label >= 0], minlength=count)[:count], kind="stable")
-    place = np.full(count + 1, -1, np.int32)
-    place[order] = np.arange(count)
-    return place[label], centre[order], inverse[order], offset[order]
-
-
-def _split(features: np.ndarray, label: np.ndarray) -> None:
-    """Split what can be split, and the parts again: far points find small clusters only where no larger ones spread wider."""
-    waiting, used = [0], 1
-    while waiting:
-        members = np.flatnonzero(label == waiting.pop(0))
-        if len(members) < 2 * LEAST:
-            continue
-        part, own = np.ascontiguousarray(features[members]), np.zeros(len(members), np.int32)
-        far_points(part, own, SEEDS, part.shape[1])
-        join(part, own, SEEDS, part.shape[1])
-        sizes = np.bincount(own, minlength=SEEDS)
-        found = [k for k in range(SEEDS) if sizes[k]]
-        if len(found) == 1 or used + len(found) - 1 > MOST:
-            continue
-        here = label[members[0]]
-        for number, k in enumerate(found):
-            label[members[own == k]] = here if number == 0 else used + number - 1
-        waiting += [int(here), *range(used, used + len(found) - 1)]
-        used += len(found) - 1
+    offset, order = np.zeros(MOST, np.int64), np.zeros(MOST, np.int32)
+    count = 0
+    if n >= LEAST:
+        label[:] = 0
+        split(features, label, dimensions)
+        count = refine(features, label, centre, inverse, offset, FAR_Q8[dimensions], dimensions)
+        count = largest_first(label, order, count)
+    order = order[:count]
+    return label, centre[order], inverse[order], offset[order]

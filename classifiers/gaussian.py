@@ -3,7 +3,7 @@
 Features are integers below 2**23 in magnitude, so that sums of 2**14 squares stay within int64. A class is described by its
 centre, by W = L^-1 in Q28, where L L^T is its covariance (Golub and Van Loan, Matrix Computations, 4.2), and by log|covariance| -
 2 log(size), which is what remains of the posterior besides the distance (Bishop, Pattern Recognition and Machine Learning,
-4.2.2).  Distances and logarithms are in Q8.
+4.2.2).  Distances and logarithms are in Q8.  `firmware/src/gaussian.c` is the same text in C.
 """
 
 from __future__ import annotations

@@ -2,64 +2,69 @@
 
 Every channel is learned by itself, from the spikes that are largest there, seen on the channel and its neighbours. Clusters of
 neighbouring channels whose mean waveforms are the same up to a tenth of their energy are one unit.
+`firmware/src/learning.c` is the same text in C: the same spikes give the same tables.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from classifiers.clustering import LEAST, cluster
+from classifiers.clustering import LEAST, cluster, ranked
 from classifiers.sorting import FEATURE_BITS, SCALE_BITS
 from pipeline.fixed import divide, kernel
+from pipeline.layout import layout
 from pipeline.neural.principal import principal_components
 
 SAME_BESIDE = 10  # clusters of two channels are one unit if their mean waveforms differ by less than this part of the energy
 SAME_HERE = 32  # the same for clusters of one channel
 MOVE = 4  # frames by which the same unit's peak may differ from channel to channel
+SHIFTS = 2 * MOVE + 1
+RATIO_BITS = 20  # of a difference relative to an energy
+DOT_BITS = 31  # of a product of waveforms that is to be squared
+LARGEST_LEVEL = 32767
 
-
-@dataclass
-class Cluster:
-    """Spikes of one shape with their peak on one channel.
-
-    Attributes
-    ----------
-    channel : int
-        Where the peak is.
-    row : int
-        Its place among the clusters of the channel.
-    size : int
-        Spikes that it was learned from.
-    mean : numpy.ndarray
-        int32 [neighbours, width]: mean waveform.
-    scale : tuple of int
-        Smallest and largest scale of the mean waveform among its spikes, Q12.
-    unit : int
-        Of the recording.
-    """
-
-    channel: int
-    row: int
-    size: int
-    mean: np.ndarray
-    scale: tuple[int, int]
-    unit: int = -1
+# Spikes of one shape with their peak on one channel: that channel, their place among its clusters, how many they are, the smallest
+# and largest scale of the mean waveform among them in Q12, the largest value of the mean waveform there, and their unit.
+CLUSTER = layout(channel="i4", row="i4", size="i4", low="i4", high="i4", peak="i4", unit="i4")
 
 
 @kernel
-def _scales(waveform, mean, energy, scale):  # type: ignore[no-untyped-def]
-    """Fill the scale of each waveform, int16 [n, size], that fits it to the mean, Q12."""
-    for i in range(len(waveform)):
-        dot = np.int64(0)
-        for m in range(len(mean)):
-            dot += np.int64(waveform[i, m]) * np.int64(mean[m])
-        scale[i] = divide(dot << np.int64(SCALE_BITS), energy)
+def describe(waveform, label, row, mean, bounds, scale):  # type: ignore[no-untyped-def]
+    """Fill mean waveform and bounds of the scale of the members of a cluster; return how many they are.
+
+    waveform: int16 [n, size].  label: int32 [n], the members' is `row`.  mean: int16 [size], rounded toward zero.  bounds: int64
+    [2], Q12: three standard deviations, from the median deviation, around the median.  scale: int64 [n], scratch.
+    """
+    count, energy = 0, np.int64(0)
+    for i in range(len(label)):
+        count += label[i] == row
+    for m in range(len(mean)):
+        total = np.int64(0)
+        for i in range(len(label)):
+            if label[i] == row:
+                total += waveform[i, m]
+        mean[m] = divide(total, count)
+        energy += np.int64(mean[m]) * np.int64(mean[m])
+    member = 0
+    for i in range(len(label)):
+        if label[i] == row:
+            dot = np.int64(0)
+            for m in range(len(mean)):
+                dot += np.int64(waveform[i, m]) * np.int64(mean[m])
+            scale[member] = divide(dot << np.int64(SCALE_BITS), max(energy, 1))
+            member += 1
+    middle = ranked(scale[:count], count // 2)
+    for i in range(count):
+        scale[i] = abs(scale[i] - middle)
+    spread = ranked(scale[:count], count // 2) * 9 // 2
+    one = np.int64(1 << SCALE_BITS)
+    bounds[1] = min(max(middle + spread, one), 9 * one // 5)
+    bounds[0] = min(max(middle - spread, 2 * one // 5), bounds[1])
+    return count
 
 
-def learn_channel(tables: np.ndarray, channel: int, waveform: np.ndarray, amplitude: np.ndarray) -> list[Cluster]:
-    """Learn one channel, filling its rows of the sorter's tables.
+def learn_channel(tables: np.ndarray, channel: int, waveform: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+    """Learn features and clusters of one channel, filling its rows of the sorter's tables.
 
     Parameters
     ----------
@@ -74,15 +79,16 @@ def learn_channel(tables: np.ndarray, channel: int, waveform: np.ndarray, amplit
 
     Returns
     -------
-    list of Cluster
-        Largest first; empty where there are too few spikes.
+    numpy.ndarray
+        int32 [n], the cluster of each spike, the largest first, -1 for those that belong to none.
     """
     n, neighbours, _ = waveform.shape
-    tables["level"][channel] = np.iinfo(np.int16).max
+    tables["level"][channel] = LARGEST_LEVEL
+    tables["clusters"][channel] = 0
     if n:  # the smallest spikes of a channel show its detector's threshold
-        tables["level"][channel] = min(int(np.sort(np.abs(amplitude))[n // 50]), np.iinfo(np.int16).max)
+        tables["level"][channel] = min(int(ranked(np.abs(amplitude.astype(np.int64)), n // 50)), LARGEST_LEVEL)
     if n < LEAST:
-        return []
+        return np.full(n, -1, np.int32)
     first, length, dimensions = (int(tables[name]) for name in ("feature_from", "feature_width", "dimensions"))
     seen = np.ascontiguousarray(waveform[:, :, first : first + length]).reshape(n, neighbours * length)
     axes = principal_components(seen, dimensions)
@@ -94,98 +100,123 @@ def learn_channel(tables: np.ndarray, channel: int, waveform: np.ndarray, amplit
     tables["centre"][channel, :count, :dimensions] = centre[:count]
     tables["inverse"][channel, :count, : inverse.shape[1]] = inverse[:count]
     tables["offset"][channel, :count] = offset[:count]
-    return [_describe(channel, row, waveform[label == row]) for row in range(count) if (label == row).any()]
+    return label
 
 
-def _describe(channel: int, row: int, members: np.ndarray) -> Cluster:
-    n = len(members)
-    total = members.astype(np.int64).sum(axis=0)
-    mean = np.where(total < 0, -(-total // n), total // n).astype(np.int32)
-    energy = max(int((mean.astype(np.int64) ** 2).sum()), 1)
-    scale = np.zeros(n, np.int64)
-    _scales(members.reshape(n, -1), mean.reshape(-1), energy, scale)
-    ordered = np.sort(scale)
-    middle = int(ordered[n // 2])
-    spread = int(np.sort(np.abs(scale - middle))[n // 2]) * 9 // 2  # three standard deviations, from the median deviation
-    one = 1 << SCALE_BITS
-    return Cluster(channel, row, n, mean, (max(middle - spread, 2 * one // 5), min(max(middle + spread, one), 9 * one // 5)))
-
-
-def find_units(tables: np.ndarray, clusters: list[Cluster], neighbour: np.ndarray) -> list[Cluster]:
-    """Give every cluster its unit; return the cluster that shows each unit best, by unit.
-
-    Largest first, each joins the unit of the cluster most like it. On one channel, where the features have told clusters apart,
-    only those are joined that sampling between the same two frames has parted, which differ very little.
-    """
-    order = sorted(
-        range(len(clusters)), key=lambda i: (-int(np.abs(clusters[i].mean[0]).max()), clusters[i].channel, clusters[i].row)
-    )
-    units: list[list[Cluster]] = []
-    for i in order:
-        one = clusters[i]
-        best, closest = -1, 0.0
-        for u, members in enumerate(units):
-            for shown in members:
-                if shown.channel not in neighbour[one.channel]:
-                    continue
-                difference, energy = compare(one, shown, neighbour)
-                same = SAME_HERE if shown.channel == one.channel else SAME_BESIDE
-                if difference * same < energy and (best < 0 or difference / energy < closest):
-                    best, closest = u, difference / energy
-        if best < 0:
-            units.append([one])
-        else:
-            units[best].append(one)
-    units.sort(key=lambda members: -sum(one.size for one in members))
-    for members in units[tables["most_units"] :]:
-        for one in members:
-            tables["cluster_unit"][one.channel, one.row] = -1
-    units = sorted(units[: tables["most_units"]], key=lambda members: (members[0].channel, members[0].row))
-    for u, members in enumerate(units):
-        for one in members:
-            one.unit = u
-            tables["cluster_unit"][one.channel, one.row] = u
-    return [members[0] for members in units]
-
-
-def compare(one: Cluster, other: Cluster, neighbour: np.ndarray) -> tuple[int, int]:
+@kernel
+def compare(mean, one, other, near, beside, difference, along, dot):  # type: ignore[no-untyped-def]
     """Return how different two mean waveforms are, at the best shift, and the larger energy of the two, on their common channels.
 
     A shift by a fraction of a frame changes a waveform by a multiple of its derivative; that part of the difference does not count.
+
+    mean: int16 [clusters, neighbours, width], of which rows `one` and `other`.  near, beside: int16 [neighbours], the channels that
+    they are seen on.  difference, along, dot: int64 [SHIFTS], scratch.
     """
-    mine = {int(c): k for k, c in enumerate(neighbour[one.channel]) if c >= 0}
-    theirs = {int(c): k for k, c in enumerate(neighbour[other.channel]) if c >= 0}
-    common = [c for c in mine if c in theirs]
-    a = one.mean[[mine[c] for c in common]].astype(np.int64)
-    b = other.mean[[theirs[c] for c in common]].astype(np.int64)
-    slope = np.zeros_like(b)
-    slope[:, 1:-1] = b[:, 2:] - b[:, :-2]
-    width = a.shape[1]
-    middle = a[:, MOVE : width - MOVE]
-    energy = max(int((middle**2).sum()), int((b[:, MOVE : width - MOVE] ** 2).sum()), 1)
+    neighbours, width = mean.shape[1:]
+    difference[:], along[:], dot[:] = 0, 0, 0
+    mine, theirs = np.int64(0), np.int64(0)
+    for k in range(neighbours):
+        j = 0
+        while j < neighbours and (near[k] < 0 or beside[j] != near[k]):
+            j += 1
+        if j == neighbours:
+            continue
+        for m in range(MOVE, width - MOVE):
+            here, there = np.int64(mean[one, k, m]), np.int64(mean[other, j, m])
+            mine += here * here
+            theirs += there * there
+            for s in range(SHIFTS):
+                at = m + s - MOVE
+                away, slope = here - np.int64(mean[other, j, at]), np.int64(0)
+                if 0 < at < width - 1:
+                    slope = np.int64(mean[other, j, at + 1]) - np.int64(mean[other, j, at - 1])
+                difference[s] += away * away
+                along[s] += slope * slope
+                dot[s] += away * slope
+    energy = max(mine, theirs, np.int64(1))
     least = energy
-    for s in range(-MOVE, MOVE + 1):
-        seen = slice(MOVE + s, width - MOVE + s)
-        difference, along = middle - b[:, seen], slope[:, seen]
-        dot, length = int((difference * along).sum()), max(int((along**2).sum()), 1)
-        least = min(least, int((difference**2).sum()) - dot * dot // length)
-    return least, energy
+    for s in range(SHIFTS):
+        product, bits = abs(dot[s]), 0
+        while product >= np.int64(1) << np.int64(DOT_BITS):
+            product >>= np.int64(1)
+            bits += 2
+        least = min(least, difference[s] - product * product // max(along[s] >> np.int64(bits), np.int64(1)))
+    return max(least, np.int64(0)), energy
 
 
-def write_units(tables: np.ndarray, shown: list[Cluster], neighbour: np.ndarray) -> None:
-    """Fill the units' rows of the tables: templates, energies, scales, and which of them reach each channel."""
+@kernel
+def find_units(clusters, mean, neighbour, most):  # type: ignore[no-untyped-def]
+    """Give every cluster its unit, -1 for those of units beyond `most`; return the cluster that shows each unit best, by unit.
+
+    Largest first, each joins the unit of the cluster most like it. On one channel, where the features have told clusters apart,
+    only those are joined that sampling between the same two frames has parted, which differ very little. The units of the most
+    spikes are kept.
+
+    clusters: `CLUSTER` [n], by channel and row.  mean: int16 [n, neighbours, width].  neighbour: int16 [channels, neighbours].
+    """
+    n = len(clusters)
+    shown, total, kept = np.zeros(n, np.int32), np.zeros(n, np.int64), np.zeros(n, np.uint8)
+    difference, along, dot = np.zeros(SHIFTS, np.int64), np.zeros(SHIFTS, np.int64), np.zeros(SHIFTS, np.int64)
+    for i in range(n):
+        clusters[i].unit = -1
+    found = 0
+    for _ in range(n):
+        chosen = -1
+        for i in range(n):
+            if clusters[i].unit < 0 and (chosen < 0 or clusters[i].peak > clusters[chosen].peak):
+                chosen = i
+        near, best, closest = neighbour[clusters[chosen].channel], -1, np.int64(0)
+        for i in range(n):
+            beside = False
+            for k in range(len(near)):
+                beside = beside or near[k] == clusters[i].channel
+            if clusters[i].unit < 0 or not beside:
+                continue
+            least, energy = compare(mean, chosen, i, near, neighbour[clusters[i].channel], difference, along, dot)
+            same = SAME_HERE if clusters[i].channel == clusters[chosen].channel else SAME_BESIDE
+            ratio = (least << np.int64(RATIO_BITS)) // energy
+            if least * same < energy and (best < 0 or ratio < closest):
+                best, closest = clusters[i].unit, ratio
+        if best < 0:
+            best = found
+            shown[best], total[best] = chosen, 0
+            found += 1
+        clusters[chosen].unit = best
+        total[best] += clusters[chosen].size
+    for u in range(found):
+        larger = 0
+        for v in range(found):
+            larger += total[v] > total[u] or (total[v] == total[u] and v < u)
+        kept[u] = larger < most
+    number, best_shown, count = np.full(n, -1, np.int32), np.zeros(n, np.int32), 0
+    for i in range(n):  # by channel and row
+        u = clusters[i].unit
+        if shown[u] == i and kept[u]:
+            number[u], best_shown[count] = count, i
+            count += 1
+    for i in range(n):
+        clusters[i].unit = number[clusters[i].unit]
+    return best_shown[:count]
+
+
+def write_units(tables: np.ndarray, clusters: np.ndarray, mean: np.ndarray, shown: np.ndarray, neighbour: np.ndarray) -> None:
+    """Fill the units' rows of the tables: templates, energies, scales, and which of them reach each channel, nearest first."""
+    for one in clusters:
+        tables["cluster_unit"][one["channel"], one["row"]] = one["unit"]
     tables["units"] = len(shown)
-    for u, one in enumerate(shown):
-        neighbours, width = one.mean.shape
-        tables["unit_channel"][u] = one.channel
-        tables["template"][u, :neighbours, :width] = one.mean
-        tables["energy"][u] = max(int((one.mean.astype(np.int64) ** 2).sum()), 1)
-        tables["row_energy"][u] = max(int((one.mean[0].astype(np.int64) ** 2).sum()), 1)
-        tables["low"][u], tables["high"][u] = one.scale
+    _, neighbours, width = mean.shape
+    for u, i in enumerate(shown):
+        tables["unit_channel"][u] = clusters["channel"][i]
+        tables["template"][u, :neighbours, :width] = mean[i]
+        square = mean[i].astype(np.int64) ** 2
+        tables["energy"][u] = max(int(square.sum()), 1)
+        tables["row_energy"][u] = max(int(square[0].sum()), 1)
+        tables["low"][u], tables["high"][u] = clusters["low"][i], clusters["high"][i]
+    homes = clusters["channel"][shown]
     for channel in range(len(neighbour)):
-        reaching = [u for u, one in enumerate(shown) if channel in neighbour[one.channel]]
-        near = {int(c): k for k, c in enumerate(neighbour[channel]) if c >= 0}
-        reaching.sort(key=lambda u: (near.get(shown[u].channel, len(near)), u))
+        near = [c for c in neighbour[channel] if c >= 0]
+        reaching = [u for c in near for u in range(len(shown)) if homes[u] == c and channel in neighbour[c]]
+        reaching += [u for u in range(len(shown)) if homes[u] not in near and channel in neighbour[homes[u]]]
         reaching = reaching[: tables["most_candidates"]]
         tables["candidates"][channel] = len(reaching)
         tables["candidate"][channel, : len(reaching)] = reaching
@@ -208,10 +239,20 @@ def learn(
         int16 [n, neighbours, width].
     """
     learned = tables.copy()
-    clusters: list[Cluster] = []
+    shape = waveform.shape[1:]
+    clusters, means = [], []
     for one in range(len(neighbour)):
         mine = np.flatnonzero(channel == one)
-        clusters += learn_channel(learned, one, waveform[mine], amplitude[mine])
-    write_units(learned, find_units(learned, clusters, neighbour), neighbour)
+        label = learn_channel(learned, one, waveform[mine], amplitude[mine])
+        flat = waveform[mine].reshape(len(mine), shape[0] * shape[1])
+        scale, bounds = np.zeros(len(mine), np.int64), np.zeros(2, np.int64)
+        for row in range(int(learned["clusters"][one])):
+            mean = np.zeros(shape, np.int16)
+            size = describe(flat, label, row, mean.reshape(-1), bounds, scale)
+            clusters.append((one, row, size, *bounds, np.abs(mean[0].astype(np.int32)).max(), -1))
+            means.append(mean)
+    found = np.array(clusters, CLUSTER)
+    mean = np.array(means, np.int16).reshape(-1, *shape)
+    write_units(learned, found, mean, find_units(found, mean, neighbour, int(tables["most_units"])), neighbour)
     learned["learned"] = 1
     return learned
