@@ -283,5 +283,6 @@ class Outputs(Mapping[str, Any]):
 
 
 def _able(running: Stage) -> bool:
-    """Tell whether a stage says how its kernel is called, and runs it on this machine."""
-    return bool(running.call) and isinstance(getattr(running.step, "__dict__", {}).get("held"), Step)
+    """Tell whether a stage's kernel takes nothing but what has a name here, and runs on this machine."""
+    known = bool(running.call) and KINDS.keys() >= set(running.call)
+    return known and isinstance(getattr(running.step, "__dict__", {}).get("held"), Step)

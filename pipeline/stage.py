@@ -118,7 +118,8 @@ class Stage(ABC):
     kernel: ClassVar[Callable[..., int]]
     latency: int = 0  # frames by which the output may lag behind the input
     keeps_on_gap: ClassVar[tuple[str, ...]] = ()  # state fields that survive a gap: what was learned, not what was just seen
-    call: ClassVar[tuple[str, ...]] = ()  # what the kernel takes of a block, by the names of `express`; empty: only `advance` knows
+    call: ClassVar[tuple[str, ...]] = ()  # what the kernel takes of a block, by the names of `express` and `firmware.glue`
+    features_given: int = 0  # of each spike that it gives
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

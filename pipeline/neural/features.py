@@ -20,10 +20,11 @@ class FeatureStage(Stage):
     takes = (Spikes,)
     gives = Spikes
     needs = ("waveform",)
+    call = ("waveform", "out_features", "spikes")
 
     def __init__(self, parameters: Any, signal: SampleFormat, *others: Any, **named: Any) -> None:
         super().__init__(parameters, signal, *others, **named)
-        self.width = self.features_per_channel() * signal.snippet[1]
+        self.features_given = self.features_per_channel() * signal.snippet[1]
 
     @abstractmethod
     def features_per_channel(self) -> int:
@@ -44,7 +45,7 @@ class FeatureStage(Stage):
         if not len(spikes):
             return Spikes(spikes.start, spikes.stop)
         waveform = self.checked(spikes)
-        features = np.empty((len(spikes), self.width), np.int32)
+        features = np.empty((len(spikes), self.features_given), np.int32)
         self.step(waveform, features, len(spikes))
         columns = (spikes.sample, spikes.channel, spikes.amplitude, spikes.unit)
         return Spikes(spikes.start, spikes.stop, *columns, spikes.waveform, features)

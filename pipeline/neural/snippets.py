@@ -24,6 +24,7 @@ import numpy as np
 from pipeline.blocks import UNSORTED, SampleFormat, Samples, Spikes
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
+from pipeline.express import GIVEN, TAKEN
 from pipeline.fixed import inlined, kernel, require_fits, saturate16
 from pipeline.layout import blank, layout
 from pipeline.neural.detection import LAG, NO_CHANNEL, NO_TIME, NONE, misplaced
@@ -193,6 +194,7 @@ class Snippets(Stage):
     takes = (Samples, Spikes)
     gives = Spikes
     kernel = staticmethod(process)
+    call = ("x", *TAKEN, "unit", *GIVEN, "out_waveform", "frames", "channels", "spikes")
 
     def __init__(self, parameters: SnippetsParameters, signal: SampleFormat, *others: Any, **named: Any) -> None:
         super().__init__(parameters, signal, *others, **named)
@@ -249,6 +251,10 @@ class Snippets(Stage):
         yield SnippetsParameters()
         yield SnippetsParameters(before_ms=0.5, after_ms=0.5, neighbours=1, upsample=1)
         yield SnippetsParameters(before_ms=0.0, after_ms=5.0, neighbours=16, upsample=2)
+
+    def room(self, frames: int, spikes: int) -> int:
+        """Return the spikes taken in with those that can be pending."""
+        return spikes + len(self.state["when"])
 
     def advance(self, samples: Samples, spikes: Spikes) -> Spikes:
         """Take in one block, and cut the snippets that are complete."""

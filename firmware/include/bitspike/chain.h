@@ -1,0 +1,23 @@
+/* What a generated chain hands out; see `bitspike tables`. */
+#ifndef BS_CHAIN_H
+#define BS_CHAIN_H
+
+#include "bitspike/config.h"
+
+#define BS_TOO_LONG (-4) /* a block has more frames than the chain was generated for */
+
+/* An output of a chain for one block. Its arrays are the chain's, until the next block; what it does not have is null. */
+typedef struct {
+    uint32_t count;          /* frames of samples, or spikes */
+    uint32_t channels;       /* of samples; of spikes 0 */
+    const int16_t *data;     /* samples: [count][channels] */
+    const uint8_t *flags;    /* samples: [count] */
+    const int32_t *at;       /* spikes: frame in the block, below 0 for those of blocks before; at, channel, ... [count] */
+    const int32_t *channel;
+    const int32_t *amplitude;
+    const int32_t *unit;
+    const int16_t *waveform; /* spikes: [count][frames and channels of a snippet] */
+    const int32_t *features; /* spikes: [count][features] */
+} bs_output;
+
+#endif
