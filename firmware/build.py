@@ -26,7 +26,7 @@ COMMON = ("-std=c11", *WARNINGS)
 # What ``config.h`` makes room for.
 USUAL = Capacity(
     channels=68, neighbours=12, template_frames=96, feature_frames=64, features=8, clusters=8, units=544, candidates=32,
-    held_frames=512, waiting_spikes=256,
+    held_frames=512, waiting_spikes=256, columns=64, rows=48, tracks=8, tensor_bytes=768,
 )  # fmt: skip
 ALONE = ("-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer")
 

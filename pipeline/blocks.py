@@ -15,6 +15,7 @@ from pipeline.errors import BitspikeError
 
 SATURATED, ARTEFACT = 1, 2  # bits of Samples.flags
 UNSORTED = -1  # Spikes.unit of a spike that no unit explains
+DOUBLET, MERGED, SPLIT = 1, 2, 4  # bits of Particles.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,66 @@ class Events:
         return len(self.t_us)
 
 
-Block: TypeAlias = Samples | Spikes | Events
+@dataclass(frozen=True, slots=True)
+class Particles:
+    """Particles that became known while the stream advanced over ``[start, stop)`` microseconds, in order of `closed_us`.
+
+    Attributes
+    ----------
+    start, stop : int
+        The stretch of input that was processed.
+    track : numpy.ndarray
+        int32 [n]: number of the passage since the start, in order of their seeds.
+    first_us, last_us : numpy.ndarray
+        int64 [n]: times of the first and the last event of the passage.
+    closed_us : numpy.ndarray
+        int64 [n]: when the passage was over: the record was available from then on.
+    path : numpy.ndarray
+        int32 [n, 4]: middle of the particle at its first and at its last event, x, y, x, y in sixteenths of a pixel.
+    events : numpy.ndarray
+        int32 [n, 2]: darker and brighter events, as `Events.p` numbers them.
+    velocity : numpy.ndarray
+        int32 [n, 2]: along x and y, pixels per second.
+    size : numpy.ndarray
+        int32 [n, 2]: twice the events' mean distance from the middle, along x and y, in sixteenths of a pixel.
+    box : numpy.ndarray
+        int32 [n, 4]: least x and y and greatest x and y of the events.
+    flags : numpy.ndarray
+        uint8 [n]: bits `DOUBLET`, `MERGED`, `SPLIT`.
+    gate_us, deadline_us : numpy.ndarray
+        int64 [n]: when it was decided whether to sort the particle, and until when the sorter must have acted.
+    gate : numpy.ndarray
+        uint8 [n]: 1 where the particle is to be sorted.
+    tensor : numpy.ndarray
+        uint8 [n, bytes]: where there were events, a bit for each cell of a coarse grid, time step and polarity.
+    """
+
+    start: int
+    stop: int
+    track: np.ndarray
+    first_us: np.ndarray
+    last_us: np.ndarray
+    closed_us: np.ndarray
+    path: np.ndarray
+    events: np.ndarray
+    velocity: np.ndarray
+    size: np.ndarray
+    box: np.ndarray
+    flags: np.ndarray
+    gate_us: np.ndarray
+    deadline_us: np.ndarray
+    gate: np.ndarray
+    tensor: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+
+Format: TypeAlias = SampleFormat | EventFormat
+Block: TypeAlias = Samples | Spikes | Events | Particles
+SPIKE_COLUMNS = ("sample", "channel", "amplitude", "unit", "waveform", "features")
+EVENT_COLUMNS = ("t_us", "x", "y", "p")
+PARTICLE_COLUMNS = tuple(name for name in Particles.__annotations__ if name not in ("start", "stop"))
 
 
 def concatenate(blocks: list[Any]) -> Any:
@@ -232,8 +292,8 @@ def concatenate(blocks: list[Any]) -> Any:
         return Samples(first.start, np.concatenate([b.data for b in blocks]), flags)
     if isinstance(first, Spikes):
         full = [b for b in blocks if len(b)] or [first]
-        columns = ("sample", "channel", "amplitude", "unit", "waveform", "features")
-        joined = {c: np.concatenate([getattr(b, c) for b in full]) for c in columns}
+        joined = {c: np.concatenate([getattr(b, c) for b in full]) for c in SPIKE_COLUMNS}
         return Spikes(first.start, blocks[-1].stop, **joined)
-    parts = (np.concatenate([getattr(b, c) for b in blocks]) for c in ("t_us", "x", "y", "p"))
-    return Events(first.start, blocks[-1].stop, *parts)
+    columns = EVENT_COLUMNS if isinstance(first, Events) else PARTICLE_COLUMNS
+    parts = (np.concatenate([getattr(b, c) for b in blocks]) for c in columns)
+    return type(first)(first.start, blocks[-1].stop, *parts)

@@ -32,6 +32,12 @@ class Capacity:
         Frames of the signal that the sorter holds, a power of two.
     waiting_spikes : int
         Spikes that may wait for the sorter's decision.
+    columns, rows : int
+        Pixels of the event camera.
+    tracks : int
+        Particles that are followed at a time.
+    tensor_bytes : int
+        What a classifier is given of one particle.
     """
 
     channels: int = 0
@@ -44,6 +50,10 @@ class Capacity:
     candidates: int = 0
     held_frames: int = 0
     waiting_spikes: int = 0
+    columns: int = 0
+    rows: int = 0
+    tracks: int = 0
+    tensor_bytes: int = 0
 
     def limits(self) -> dict[str, int]:
         """Return every limit by name, in order."""

@@ -6,7 +6,7 @@
     description = "what it is for"
 
     [sensor]
-    kind = "electrodes"
+    kind = "electrodes"        # or "events"
     max_channels = 68          # optional
 
     [[stage]]
@@ -33,7 +33,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pipeline.blocks import SampleFormat, Samples, Spikes
+from pipeline.blocks import SPIKE_COLUMNS, EventFormat, Events, Format, SampleFormat, Samples, Spikes
 from pipeline.errors import BitspikeError
 from pipeline.express import INPUT, MOST_SAMPLES, Express, Outputs
 from pipeline.stage import HOST, Engine, Stage, make_parameters, stage
@@ -41,7 +41,7 @@ from pipeline.stage import HOST, Engine, Stage, make_parameters, stage
 LABEL = re.compile("[A-Za-z][A-Za-z0-9_-]*")
 Where: TypeAlias = Engine | Callable[[type[Stage]], Engine]
 SHORTEST = 256  # frames of a block that there is memory for at the least
-SENSORS = ("electrodes", "event-camera")
+SENSORS = {"electrodes": Samples, "events": Events}  # kinds of sensor, and what they give
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ChainPlan:
     steps: tuple[Step, ...]
     text: str = ""
 
-    def build(self, signal: SampleFormat, tables: dict[str, np.ndarray] | None = None, engine: Where = HOST) -> Chain:
+    def build(self, signal: Format, tables: dict[str, np.ndarray] | None = None, engine: Where = HOST) -> Chain:
         """Design every stage for a recording's format; see `Chain`."""
         return Chain(self, signal, tables, engine)
 
@@ -92,7 +92,7 @@ class Chain:
     ----------
     plan : ChainPlan
         From `read_chain` or `parse_chain`.
-    signal : SampleFormat
+    signal : SampleFormat or EventFormat
         Of the recording.
     tables : dict of str to numpy.ndarray, optional
         Fitted tables by label, for stages that were trained.
@@ -100,19 +100,22 @@ class Chain:
         Where every stage runs, or a function that tells it of a stage's class.
     """
 
-    def __init__(
-        self, plan: ChainPlan, signal: SampleFormat, tables: dict[str, np.ndarray] | None = None, engine: Where = HOST
-    ) -> None:
-        if plan.max_channels and signal.channels > plan.max_channels:
+    def __init__(self, plan: ChainPlan, signal: Format, tables: dict[str, np.ndarray] | None = None, engine: Where = HOST) -> None:
+        events = isinstance(signal, EventFormat)
+        if events != (plan.sensor == "events"):
+            given = "events" if events else "electrodes"
+            raise BitspikeError(f"chain {plan.name}: is for {plan.sensor}, and the recording is of {given}; choose another --chain")
+        if isinstance(signal, SampleFormat) and plan.max_channels and signal.channels > plan.max_channels:
             raise BitspikeError(
                 f"chain {plan.name}: takes at most {plan.max_channels} channels, the recording has {signal.channels}: "
                 "use --chain probe, or choose channels"
             )
-        self.plan, self.signal = plan, signal
+        self.plan = plan
+        self.signal: Any = signal
         unknown = set(tables or {}) - {step.label for step in plan.steps}
         if unknown:
             raise BitspikeError(f"chain {plan.name}: tables for {sorted(unknown)}, which it has no stage for")
-        formats = {INPUT: signal}
+        formats: dict[str, Any] = {INPUT: signal}
         self.stages: dict[str, Stage] = {}
         for step in plan.steps:
             ready = None if tables is None else tables.get(step.label)
@@ -141,7 +144,7 @@ class Chain:
         last = self.plan.steps[-1].label
         return labels if last in labels else [*labels, last]
 
-    def process(self, block: Samples) -> Mapping[str, Any]:
+    def process(self, block: Any) -> Mapping[str, Any]:
         """Run one block through all stages; return every stage's output by label, and the block as ``"input"``.
 
         Blocks that follow each other go through as many stages as possible in one call (see `express`), and an output is made when
@@ -154,13 +157,15 @@ class Chain:
         order = self._order if express is None else express.rest
         for label, running, sources in order:
             outputs[label] = running.process(*[outputs[source] for source in sources])
-        if len(block.data):
+        if type(block) is Samples and len(block.data):
             self._last = block.data[-1:]
         self._position = block.stop
         return outputs
 
-    def _way(self, block: Samples) -> Express | None:
+    def _way(self, block: Any) -> Express | None:
         """Return the way for a block that the present one does not take: one for longer blocks, or None."""
+        if not isinstance(self.signal, SampleFormat):
+            return None  # a block of events is long enough for its stages to run by themselves
         frames = len(block.data) if type(block) is Samples else 0
         if self._express is None or self._express.frames < frames <= MOST_SAMPLES // self.signal.channels:
             self._express = Express(self._order, self.signal.channels, max(frames, SHORTEST))
@@ -169,9 +174,13 @@ class Chain:
     def finish(self) -> Mapping[str, Any]:
         """Return what the stages still hold back at the end of a recording.
 
-        The last frame is held for as long as the chain's latency; spikes in that stretch are dropped, and so are its samples.
+        The last frame is held for as long as the chain's latency; spikes in that stretch are dropped, and so are its samples. Of an
+        event camera, nothing happens for that long.
         """
         end, last = self._position, self._last
+        if isinstance(self.signal, EventFormat):
+            nothing = (np.empty(0, kind) for kind in (np.int64, np.uint16, np.uint16, np.uint8))
+            return self.process(Events(end, end + self.latency + 1, *nothing))
         if last is None:
             last = np.zeros((1, self.signal.channels), np.int16)
         held = Samples(end, np.ascontiguousarray(np.repeat(last, self.latency + 1, axis=0)))
@@ -179,8 +188,7 @@ class Chain:
         for label, block in outputs.items():
             if isinstance(block, Spikes):
                 inside = block.sample < end
-                columns = ("sample", "channel", "amplitude", "unit", "waveform", "features")
-                kept = {c: v[inside] if len(v := getattr(block, c)) == len(inside) else v for c in columns}
+                kept = {c: v[inside] if len(v := getattr(block, c)) == len(inside) else v for c in SPIKE_COLUMNS}
                 outputs[label] = Spikes(end, end, **kept)
             elif isinstance(block, Samples):
                 outputs[label] = Samples(end, block.data[:0], None)
@@ -272,13 +280,18 @@ def _plan(document: dict[str, Any], name: str, text: str) -> ChainPlan:
     if not isinstance(entries, list) or not entries:
         raise BitspikeError("no stages; write at least one [[stage]]")
     return ChainPlan(
-        str(document.get("name", name)), str(document.get("description", "")), kind, most, tuple(_steps(entries)), text
+        str(document.get("name", name)),
+        str(document.get("description", "")),
+        kind,
+        most,
+        tuple(_steps(entries, SENSORS[kind])),
+        text,
     )
 
 
-def _steps(entries: list[dict[str, Any]]) -> Iterator[Step]:
+def _steps(entries: list[dict[str, Any]], given_by_sensor: type) -> Iterator[Step]:
     load_stages()
-    produced: dict[str, type] = {INPUT: Samples}
+    produced: dict[str, type] = {INPUT: given_by_sensor}
     previous = INPUT
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):

@@ -14,12 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.blocks import SampleFormat, Samples, Spikes, concatenate
+from pipeline.blocks import (
+    EVENT_COLUMNS,
+    PARTICLE_COLUMNS,
+    SPIKE_COLUMNS,
+    EventFormat,
+    Events,
+    Particles,
+    SampleFormat,
+    Samples,
+    Spikes,
+    concatenate,
+)
 from pipeline.capacity import Capacity
 from pipeline.layout import names
 from pipeline.stage import HOST, Engine, Stage
 
-COLUMNS = ("sample", "channel", "amplitude", "unit", "waveform", "features")
+COLUMNS = {Samples: ("data", "frame_flags"), Spikes: SPIKE_COLUMNS, Events: EVENT_COLUMNS, Particles: PARTICLE_COLUMNS}
 
 
 class ContractBroken(AssertionError):
@@ -78,8 +89,84 @@ def example_spikes(x: np.ndarray, signal: SampleFormat, needs: tuple[str, ...] =
     return replace(spikes, waveform=np.pad(x, ((width // 3, width), (0, 0)))[rows, columns])
 
 
-def cut(cls: type[Stage], x: np.ndarray, bounds: list[int], signal: SampleFormat, base: int = 0) -> Iterator[tuple[Any, ...]]:
-    """Yield the stage's inputs over ``bounds``, spikes arriving with the frame after their peak."""
+def example_sensor(width: int = 40, height: int = 30) -> EventFormat:
+    """Return the event camera that the checks run with."""
+    return EventFormat(width, height, 15.0)
+
+
+def example_events(us: int, sensor: EventFormat, seed: int = 0) -> Events:
+    """Return events over so many microseconds: noise, hot pixels, and rings moving along x, brighter before and darker behind."""
+    rng = np.random.default_rng(seed)
+    columns = [rng.integers(0, (us, sensor.width, sensor.height, 2), (us // 3, 4))]
+    hot = rng.integers(0, us, us // 8)
+    columns.append(np.stack([hot, hot % 2 * (sensor.width - 1), hot % 2 * (sensor.height // 2), hot // 2 % 2], 1))
+    for begin in range(-400, us, 700):  # the next begins before the last is gone
+        t = np.sort(rng.integers(0, 800, 1200))
+        angle, radius = rng.uniform(0, 2 * np.pi, len(t)), rng.normal(min(sensor.width, sensor.height) / 6, 0.7, len(t))
+        x = t * sensor.width / 800 + radius * np.cos(angle)
+        y = sensor.height * rng.uniform(0.3, 0.7) + radius * np.sin(angle)
+        columns.append(np.stack([begin + t, np.floor(x), np.floor(y), np.cos(angle) > 0], 1).astype(np.int64))
+    t, x, y, p = np.concatenate(columns).T
+    inside = (t >= 0) & (t < us) & (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
+    order = np.flatnonzero(inside)[np.argsort(t[inside], kind="stable")]
+    return Events(0, us, t[order], *(c[order].astype(k) for c, k in ((x, np.uint16), (y, np.uint16), (p, np.uint8))))
+
+
+def extreme_events(us: int, sensor: EventFormat, seed: int = 0) -> Iterator[tuple[str, Events]]:
+    """Yield hard inputs: all at one time, all on one pixel, the corners in turn, every pixel in turn, places outside the sensor."""
+    rng = np.random.default_rng(seed)
+    w, h = sensor.width, sensor.height
+    steady, turn = np.arange(us), np.arange(us) // 2
+    anywhere = rng.integers(0, (w, h), (us, 2)).T
+    for what, t, x, y in (
+        ("one time", np.full(us, us // 2), *anywhere),
+        ("one pixel", steady, np.full(us, w - 1), np.full(us, h - 1)),
+        ("corners", steady, turn % 2 * (w - 1), turn // 2 % 2 * (h - 1)),
+        ("every pixel", steady, turn % w, turn // w % h),
+        ("two bursts", np.where(steady < us // 2, 0, us - 1), *anywhere),
+        ("outside", steady, *rng.choice([0, w - 1, w, h, 65535], (2, us))),
+    ):
+        p = rng.integers(0, 2, us)
+        yield what, Events(0, us, t.astype(np.int64), x.astype(np.uint16), y.astype(np.uint16), p.astype(np.uint8))
+
+
+def extent(x: Any) -> int:
+    """Return the length of an input: frames, or microseconds of events."""
+    return x.stop - x.start if isinstance(x, Events) else len(x)
+
+
+def example_input(length: int, signal: Any, seed: int = 0) -> Any:
+    """Return `example_signal` or `example_events`, whichever the format is for."""
+    return example_events(length, signal, seed) if isinstance(signal, EventFormat) else example_signal(length, signal, seed)
+
+
+def example_of(cls: type[Stage]) -> Any:
+    """Return the format that a stage is checked with."""
+    return example_sensor() if cls.takes[0] in (Events, Particles) else example_format()
+
+
+def extremes(cls: type[Stage]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield hard inputs for a stage: what they are, the format, the input."""
+    if cls.takes[0] in (Events, Particles):
+        for width, height in ((40, 30), (9, 7), (64, 33)):
+            sensor = example_sensor(width, height)
+            yield from ((f"{what}, {width} x {height} pixels", sensor, x) for what, x in extreme_events(1500, sensor))
+        return
+    for channels in (1, 3, 17):
+        signal = example_format(channels, bits=16)
+        yield from ((f"{what}, {channels} channels", signal, x) for what, x in extreme_signals(1500, signal))
+
+
+def cut(cls: type[Stage], x: Any, bounds: list[int], signal: Any, base: int = 0) -> Iterator[tuple[Any, ...]]:
+    """Yield the stage's inputs over ``bounds``, spikes arriving with the frame after their peak.
+
+    `x` is int16 [frames, channels], or `Events` that begin at 0; what is given begins at `base`.
+    """
+    if isinstance(x, Events):
+        edges = np.searchsorted(x.t_us, bounds)
+        for (a, b), (i, j) in zip(pairwise(bounds), pairwise(edges.tolist()), strict=True):
+            yield (Events(base + a, base + b, x.t_us[i:j] + base, x.x[i:j], x.y[i:j], x.p[i:j]),)
+        return
     spikes = example_spikes(x, signal, cls.needs) if Spikes in cls.takes and len(x) > 2 else Spikes(0, len(x))
     flags = np.zeros(len(x), np.uint8)
     flags[len(x) // 2 : len(x) // 2 + 40] = 2
@@ -90,21 +177,20 @@ def cut(cls: type[Stage], x: np.ndarray, bounds: list[int], signal: SampleFormat
                 inputs.append(Samples(base + a, np.ascontiguousarray(x[a:b]), flags[a:b]))
             else:
                 known = (spikes.sample + 1 >= a) & (spikes.sample + 1 < b)
-                columns = {c: v[known] for c in COLUMNS if len(v := getattr(spikes, c)) == len(spikes)}
+                columns = {c: v[known] for c in SPIKE_COLUMNS if len(v := getattr(spikes, c)) == len(spikes)}
                 columns["sample"] = columns["sample"] + base
                 inputs.append(Spikes(base + a, base + b, **columns))
         yield tuple(inputs)
 
 
-def run(running: Stage, x: np.ndarray, bounds: list[int], signal: SampleFormat, base: int = 0) -> Any:
+def run(running: Stage, x: Any, bounds: list[int], signal: Any, base: int = 0) -> Any:
     """Return the joined output over the blocks that `bounds` cut."""
     return concatenate([running.process(*blocks) for blocks in cut(type(running), x, bounds, signal, base)])
 
 
 def require_same(stage: str, what: str, got: Any, expected: Any) -> None:
     """Compare two outputs to the bit; on a difference name the place and both values."""
-    columns = ("data", "frame_flags") if isinstance(expected, Samples) else COLUMNS
-    for column in columns:
+    for column in COLUMNS[type(expected)]:
         a, b = getattr(got, column), getattr(expected, column)
         if a.dtype != b.dtype or a.shape != b.shape:
             if not a.size and not b.size:
@@ -125,37 +211,37 @@ def random_bounds(frames: int, rng: np.random.Generator) -> list[int]:
     return bounds
 
 
-def _fresh(cls: type[Stage], parameters: Any, engine: Engine, signal: SampleFormat | None = None) -> Stage:
-    return cls(parameters, signal or example_format(), engine=engine)
+def _fresh(cls: type[Stage], parameters: Any, engine: Engine, signal: Any = None) -> Stage:
+    return cls(parameters, signal or example_of(cls), engine=engine)
 
 
 def check_chunks(cls: type[Stage], parameters: Any, engine: Engine) -> None:
     """Any split into blocks gives the same output."""
-    signal = example_format()
-    x = example_signal(6000, signal)
-    expected = run(_fresh(cls, parameters, engine), x, [0, len(x)], signal)
+    signal = example_of(cls)
+    x = example_input(6000, signal)
+    expected = run(_fresh(cls, parameters, engine), x, [0, extent(x)], signal)
     for seed in range(3):
-        bounds = random_bounds(len(x), np.random.default_rng(seed))
+        bounds = random_bounds(extent(x), np.random.default_rng(seed))
         require_same(cls.name, f"random blocks, seed {seed}", run(_fresh(cls, parameters, engine), x, bounds, signal), expected)
 
 
 def check_reset(cls: type[Stage], parameters: Any, engine: Engine) -> None:
     """After `reset`, the stage is as new."""
-    signal = example_format()
-    x = example_signal(3000, signal)
+    signal = example_of(cls)
+    x = example_input(3000, signal)
     running = _fresh(cls, parameters, engine)
-    expected = run(running, x, [0, len(x)], signal)
+    expected = run(running, x, [0, extent(x)], signal)
     running.reset()
-    require_same(cls.name, "after a reset", run(running, x, [0, len(x)], signal), expected)
+    require_same(cls.name, "after a reset", run(running, x, [0, extent(x)], signal), expected)
 
 
 def check_checkpoint(cls: type[Stage], parameters: Any, engine: Engine) -> None:
     """A checkpoint resumes with the same bits, in another instance, on this engine or the host, and survives pickling."""
-    signal = example_format()
-    x = example_signal(6000, signal)
-    whole = run(_fresh(cls, parameters, engine), x, [0, 2345, len(x)], signal)
+    signal = example_of(cls)
+    x = example_input(6000, signal)
+    whole = run(_fresh(cls, parameters, engine), x, [0, 2345, extent(x)], signal)
     first = _fresh(cls, parameters, engine)
-    pieces = list(cut(cls, x, [0, 2345, len(x)], signal))
+    pieces = list(cut(cls, x, [0, 2345, extent(x)], signal))
     before = first.process(*pieces[0])
     saved = first.checkpoint()
     copy = pickle.loads(pickle.dumps(first))
@@ -168,8 +254,8 @@ def check_checkpoint(cls: type[Stage], parameters: Any, engine: Engine) -> None:
 
 def check_gap(cls: type[Stage], parameters: Any, engine: Engine) -> None:
     """A gap is noticed, and what follows depends only on what the stage says that it keeps."""
-    signal = example_format()
-    x = example_signal(5000, signal)
+    signal = example_of(cls)
+    x = example_input(5000, signal)
     running = _fresh(cls, parameters, engine)
     run(running, x, [0, 2500], signal)
     kept = running.kept()
@@ -182,32 +268,30 @@ def check_gap(cls: type[Stage], parameters: Any, engine: Engine) -> None:
 
 
 def check_full_scale(cls: type[Stage], parameters: Any, engine: Engine) -> None:
-    """Full-scale input of every kind gives the same bits as on the host, however it is cut, for several widths of channel."""
-    for channels in (1, 3, 17):
-        signal = example_format(channels, bits=16)
-        for what, x in extreme_signals(1500, signal):
-            expected = run(_fresh(cls, parameters, _Wide(engine), signal), x, [0, len(x)], signal)
-            bounds = random_bounds(len(x), np.random.default_rng(channels))
-            got = run(_fresh(cls, parameters, engine, signal), x, bounds, signal)
-            require_same(cls.name, f"{what}, {channels} channels", got, expected)
+    """Full-scale input of every kind gives the same bits as on the host, however it is cut, for several widths."""
+    for number, (what, signal, x) in enumerate(extremes(cls)):
+        expected = run(_fresh(cls, parameters, _Wide(engine), signal), x, [0, extent(x)], signal)
+        bounds = random_bounds(extent(x), np.random.default_rng(number))
+        got = run(_fresh(cls, parameters, engine, signal), x, bounds, signal)
+        require_same(cls.name, what, got, expected)
 
 
 def check_empty(cls: type[Stage], parameters: Any, engine: Engine) -> None:
     """Empty blocks are answered with empty blocks and change nothing."""
-    signal = example_format()
-    x = example_signal(2000, signal)
-    expected = run(_fresh(cls, parameters, engine), x, [0, len(x)], signal)
+    signal = example_of(cls)
+    x = example_input(2000, signal)
+    expected = run(_fresh(cls, parameters, engine), x, [0, extent(x)], signal)
     running = _fresh(cls, parameters, engine)
-    result = run(running, x, [0, 0, 0, 700, 700, len(x), len(x)], signal)
+    result = run(running, x, [0, 0, 0, 700, 700, extent(x), extent(x)], signal)
     require_same(cls.name, "with empty blocks", result, expected)
 
 
 def check_deterministic(cls: type[Stage], parameters: Any, engine: Engine) -> None:
     """The same input gives the same tables, output and state."""
-    signal = example_format()
-    x = example_signal(3000, signal)
+    signal = example_of(cls)
+    x = example_input(3000, signal)
     one, other = _fresh(cls, parameters, engine), _fresh(cls, parameters, engine)
-    require_same(cls.name, "a second run", run(one, x, [0, len(x)], signal), run(other, x, [0, len(x)], signal))
+    require_same(cls.name, "a second run", run(one, x, [0, extent(x)], signal), run(other, x, [0, extent(x)], signal))
     if one.tables.tobytes() != other.tables.tobytes():
         raise ContractBroken(f"{cls.name}: the same parameters gave different tables")
     if one.checkpoint() != other.checkpoint():
@@ -219,15 +303,15 @@ def check_same_as_host(cls: type[Stage], parameters: Any, engine: Engine) -> Non
 
     The state layout must be the same on both, so the host is laid out for the engine's capacity.
     """
-    signal = example_format()
-    x = example_signal(6000, signal, seed=3)
-    expected = run(_fresh(cls, parameters, _Wide(engine)), x, [0, len(x)], signal)
+    signal = example_of(cls)
+    x = example_input(6000, signal, seed=3)
+    expected = run(_fresh(cls, parameters, _Wide(engine)), x, [0, extent(x)], signal)
     there, here = _fresh(cls, parameters, engine), _fresh(cls, parameters, _Wide(engine))
     if there.tables.tobytes() != here.tables.tobytes():
         raise ContractBroken(f"{cls.name}: tables on {engine.name} are not those on the host")
     alone = _fresh(cls, parameters, _Wide(engine))
     pieces = []
-    for i, blocks in enumerate(cut(cls, x, random_bounds(len(x), np.random.default_rng(7)), signal)):
+    for i, blocks in enumerate(cut(cls, x, random_bounds(extent(x), np.random.default_rng(7)), signal)):
         one, other = (there, here) if i % 3 else (here, there)
         pieces.append(one.process(*blocks))
         other.restore(one.checkpoint())

@@ -88,7 +88,8 @@ class Place:
     def __init__(self, label: str, step: int, running: Stage | None = None, samples: Place | None = None, frames: int = 0) -> None:
         self.label, self.step, self.room = label, step, 0
         given = running.call if running is not None else ()
-        self.channels, self.factor = (running.output.channels, running.factor) if running is not None else (0, 1)
+        self.channels: int = running.output.channels if running is not None else 0
+        self.factor = running.factor if running is not None else 1
         self.rows = -(-frames // self.factor) + 1
         self.begin: dict[str, int] = {}
         self.data: Place = self if samples is None or "y" in given else samples.data

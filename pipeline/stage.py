@@ -16,13 +16,14 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from pipeline.binding import Step
-from pipeline.blocks import Block, SampleFormat, Samples, Spikes
+from pipeline.blocks import EVENT_COLUMNS, Block, EventFormat, Events, Format, Particles, Samples, Spikes
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.layout import blank
 
 REGISTRY: dict[str, type[Stage]] = {}
 INT16 = np.dtype(np.int16)
+EVENT_TYPES = dict(zip(EVENT_COLUMNS, (np.int64, np.uint16, np.uint16, np.uint8), strict=True))
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Design:
     ----------
     tables : numpy.ndarray
         The struct of integers that is all the firmware needs.
-    output : SampleFormat
-        What the stage's output samples mean (for spikes: what its waveforms mean).
+    output : SampleFormat or EventFormat
+        What the stage's output means (for spikes: what its waveforms mean; for particles: on what sensor they were seen).
     proofs : dict
         What `design` proved or measured about the tables, for the report: name to number or sentence.
     """
 
     tables: np.ndarray
-    output: SampleFormat
+    output: Any
     proofs: dict[str, Any] = field(default_factory=dict)
 
 
@@ -102,8 +103,8 @@ class Stage(ABC):
     ----------
     parameters : Parameters
         In physical units.
-    signal : SampleFormat
-        What the samples that the stage sees mean.
+    signal : SampleFormat or EventFormat
+        What the samples or events that the stage sees mean.
     tables : numpy.ndarray, optional
         Ready tables (fitted or loaded) instead of those that `design` derives.
     engine : Engine, optional
@@ -116,7 +117,7 @@ class Stage(ABC):
     gives: ClassVar[type] = Samples
     needs: ClassVar[tuple[str, ...]] = ()  # columns that the spikes it takes must have, besides sample, channel and amplitude
     kernel: ClassVar[Callable[..., int]]
-    latency: int = 0  # frames by which the output may lag behind the input
+    latency: int = 0  # frames (of events: microseconds) by which the output may lag behind the input
     keeps_on_gap: ClassVar[tuple[str, ...]] = ()  # state fields that survive a gap: what was learned, not what was just seen
     call: ClassVar[tuple[str, ...]] = ()  # what the kernel takes of a block, by the names of `express` and `firmware.glue`
     features_given: int = 0  # of each spike that it gives
@@ -129,7 +130,7 @@ class Stage(ABC):
                 raise TypeError(f"two stages are named {cls.name!r}")
             REGISTRY[cls.name] = cls
 
-    def __init__(self, parameters: Any, signal: SampleFormat, tables: np.ndarray | None = None, engine: Engine = HOST) -> None:
+    def __init__(self, parameters: Any, signal: Any, tables: np.ndarray | None = None, engine: Engine = HOST) -> None:
         self.parameters, self.signal, self.engine = parameters, signal, engine
         try:
             self.capacity = engine.capacity(self.needed(parameters, signal))
@@ -140,13 +141,17 @@ class Stage(ABC):
         self.tables = designed.tables if tables is None else self._accept(tables)
         self.state = blank(self.state_layout(self.capacity))
         self.position: int | None = None
-        self._channels = signal.channels
-        self._strides = (2 * signal.channels, 2) if self.takes == (Samples,) else None  # of a contiguous block
+        if isinstance(signal, EventFormat) != (self.takes[0] in (Events, Particles)):
+            raise BitspikeError(f"stage {self.name}: takes {self.takes[0].__name__}, which the sensor does not give")
+        self._channels = 0 if isinstance(signal, EventFormat) else signal.channels
+        self._strides = (2 * self._channels, 2) if self.takes == (Samples,) else None  # of a contiguous block
         self.step = engine.bind(self)
 
     @classmethod
-    def needed(cls, parameters: Any, signal: SampleFormat) -> Capacity:
+    def needed(cls, parameters: Any, signal: Any) -> Capacity:
         """Return the capacity that the stage must be laid out for."""
+        if isinstance(signal, EventFormat):
+            return Capacity(columns=signal.width, rows=signal.height)
         return Capacity(channels=signal.channels)
 
     @classmethod
@@ -161,7 +166,7 @@ class Stage(ABC):
 
     @classmethod
     @abstractmethod
-    def design(cls, parameters: Any, signal: SampleFormat, capacity: Capacity) -> Design:
+    def design(cls, parameters: Any, signal: Any, capacity: Capacity) -> Design:
         """Derive the tables, or refuse with the reason."""
 
     @abstractmethod
@@ -292,6 +297,8 @@ class Stage(ABC):
                 raise BitspikeError(f"stage {self.name}: takes {kind.__name__}, got {type(block).__name__}")
             if isinstance(block, Samples):
                 self._check_samples(block.data)
+            if isinstance(block, Events):
+                self._check_events(block)
             if isinstance(block, Spikes):
                 for column in self.needs:
                     if len(getattr(block, column)) != len(block):
@@ -299,6 +306,16 @@ class Stage(ABC):
         stretches = {(block.start, block.stop) for block in blocks}
         if len(stretches) > 1:
             raise BitspikeError(f"stage {self.name}: inputs cover different stretches of the stream")
+
+    def _check_events(self, block: Events) -> None:
+        for name, dtype in EVENT_TYPES.items():
+            column = getattr(block, name)
+            if column.dtype != dtype or column.shape != block.t_us.shape or column.ndim != 1:
+                raise BitspikeError(
+                    f"stage {self.name}: {name} must be {np.dtype(dtype).name} [events], got {column.dtype} {column.shape}"
+                )
+        if len(block) and not block.start <= block.t_us[0] <= block.t_us[-1] < block.stop:
+            raise BitspikeError(f"stage {self.name}: events lie outside their block [{block.start}, {block.stop}) us")
 
     def _check_samples(self, data: np.ndarray) -> None:
         if data.dtype != INT16 or data.ndim != 2:
@@ -346,4 +363,4 @@ def make_parameters(cls: type[Stage], values: dict[str, Any]) -> Any:
         raise BitspikeError(f"stage {cls.name}: {error}") from None
 
 
-__all__ = ["HOST", "REGISTRY", "Block", "Design", "Engine", "Host", "Parameters", "Stage", "make_parameters", "stage"]
+__all__ = ["HOST", "REGISTRY", "Block", "Design", "Engine", "Format", "Host", "Parameters", "Stage", "make_parameters", "stage"]

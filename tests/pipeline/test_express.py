@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.blocks import Samples, Spikes
+from pipeline.blocks import SPIKE_COLUMNS, Samples, Spikes
 from pipeline.chain import Chain, parse_chain
-from pipeline.checks import COLUMNS, example_format, example_signal, random_bounds
+from pipeline.checks import example_format, example_signal, random_bounds
 from pipeline.errors import BitspikeError
 from pipeline.express import INPUT, MOST_SAMPLES, Express
 from pipeline.fixed import kernel
@@ -86,7 +86,7 @@ def pieces(x, bounds, lost=()):
 
 def require_equal(got, expected, what):
     assert type(got) is type(expected), what
-    names = ("start", "data", "flags") if isinstance(got, Samples) else ("start", "stop", *COLUMNS)
+    names = ("start", "data", "flags") if isinstance(got, Samples) else ("start", "stop", *SPIKE_COLUMNS)
     for name in names:
         one, other = getattr(got, name), getattr(expected, name)
         if isinstance(other, np.ndarray):

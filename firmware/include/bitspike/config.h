@@ -39,6 +39,21 @@ _Static_assert(BS_MAX_CHANNELS >= 1 && BS_MAX_CHANNELS <= 32767, "BS_MAX_CHANNEL
 #ifndef BS_MAX_WAITING_SPIKES
 #define BS_MAX_WAITING_SPIKES 256
 #endif
+
+/* The event camera's: its pixels, particles that are followed at a time, bytes of what a classifier is given of one. */
+#ifndef BS_MAX_COLUMNS
+#define BS_MAX_COLUMNS 64
+#endif
+#ifndef BS_MAX_ROWS
+#define BS_MAX_ROWS 48
+#endif
+#ifndef BS_MAX_TRACKS
+#define BS_MAX_TRACKS 8
+#endif
+#ifndef BS_MAX_TENSOR_BYTES
+#define BS_MAX_TENSOR_BYTES 768
+#endif
+_Static_assert(BS_MAX_COLUMNS <= 16384 && BS_MAX_ROWS <= 16384, "BS_MAX_COLUMNS, BS_MAX_ROWS: at most 16384");
 _Static_assert((BS_MAX_HELD_FRAMES & (BS_MAX_HELD_FRAMES - 1)) == 0, "BS_MAX_HELD_FRAMES: a power of two");
 _Static_assert(BS_MAX_UNITS >= 1 && BS_MAX_UNITS <= 32767, "BS_MAX_UNITS: 1 to 32767");
 
