@@ -58,6 +58,12 @@ class Native:
         step.__dict__["held"] = stage.tables, stage.state  # for as long as there is someone who could call
         return step
 
+    def call(self, function: str, *arguments: np.ndarray | int) -> int:
+        """Call any C function that returns int32; arrays go by address, integers as uint32."""
+        called = _load(self._path)[function]
+        called.restype = ctypes.c_int32
+        return int(called(*map(_word, arguments)))
+
 
 @functools.cache
 def _load(path: Path | None) -> ctypes.CDLL:

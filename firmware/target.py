@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from firmware.build import CORES, ROOT, image, room_for
 from firmware.machine import Counts, Machine
 from firmware.twins import require_room, require_twin
@@ -75,6 +77,10 @@ class Target:
             return machine.call(function, tables, state, *arguments)
 
         return step
+
+    def call(self, function: str, *arguments: np.ndarray | int) -> int:
+        """Call any C function that returns int32; see `Machine.call`."""
+        return self.machine.call(function, *arguments)
 
     def counting(self) -> AbstractContextManager[Counts]:
         """Count the instructions that stages bound to this engine execute inside ``with``; see `Machine.counting`."""

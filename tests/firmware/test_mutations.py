@@ -87,4 +87,5 @@ def test_mutation_of_shared_text_is_noticed(copy, name, header, old, new):
 
 
 def test_every_module_is_mutated():
-    assert {path.stem for path in build.sources()} - {"version", "tables"} == {name for name, *_ in MUTATIONS}
+    learning = {"gaussian", "clustering", "principal", "learning"}  # test_learning.py has theirs
+    assert {path.stem for path in build.sources()} - {"version", "tables"} - learning == {name for name, *_ in MUTATIONS}

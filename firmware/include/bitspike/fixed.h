@@ -74,4 +74,30 @@ BS_INLINE int32_t bs_multiply_high(int32_t a, int32_t b)
 #endif
 }
 
+/* The integer square root of a value below 2^63, rounded down. */
+BS_INLINE uint32_t bs_isqrt64(uint64_t value)
+{
+    uint64_t remainder = value, root = 0, bit = UINT64_C(1) << 62;
+    while (bit > remainder) {
+        bit >>= 2;
+    }
+    while (bit != 0) {
+        if (remainder >= root + bit) {
+            remainder -= root + bit;
+            root = (root >> 1) + bit;
+        } else {
+            root >>= 1;
+        }
+        bit >>= 2;
+    }
+    return (uint32_t)root;
+}
+
+/* numerator / denominator, rounded down; the denominator is positive. */
+BS_INLINE int64_t bs_divide_down(int64_t numerator, int64_t denominator)
+{
+    const int64_t quotient = numerator / denominator;
+    return quotient - (quotient * denominator > numerator);
+}
+
 #endif
