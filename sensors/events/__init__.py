@@ -2,5 +2,6 @@
 
 from sensors.events.opening import open_events
 from sensors.events.source import EventRecording
+from sensors.events.writing import write_events
 
-__all__ = ["EventRecording", "open_events"]
+__all__ = ["EventRecording", "open_events", "write_events"]

@@ -1,10 +1,11 @@
 """Whether to believe a TIME_HIGH word: one damaged word must not move the time of everything after it.
 
-The three EVT formats send the high bits of the time again and again, in words of type 8, and the low bits with or before the events. A
-camera raises TIME_HIGH by one unit at a time, so a raise by one is believed at once. Any other change is held against the next
-TIME_HIGH in the stream, at most `LOOK` words ahead: if that one is where the clock would have been without the change, the word is
-damaged and is passed over; if not, there was a real gap, and the clock follows. All steps are taken forward, modulo the width of the
-field, so that a wrap is an ordinary step; a step back by less than `BACK` units is passed over too, since time is never set back.
+The three EVT formats send the high bits of the time again and again, in words of type 8, and the low bits with or before the
+events. A camera raises TIME_HIGH by one unit at a time, so a raise by one is believed at once. Any other change is held against the
+next TIME_HIGH in the stream, at most `LOOK` words ahead: if that one is where the clock would have been without the change, the
+word is damaged and is passed over; if not, there was a real gap, and the clock follows. All steps are taken forward, modulo the
+width of the field, so that a wrap is an ordinary step; a step back by less than `BACK` units is passed over too, since time is
+never set back.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ def decode_evt2(  # type: ignore[no-untyped-def]
     taken : numpy.ndarray
         int64 [1]: how many words were decoded; the others are to be given again, with those that follow them.
     """
+    count = min(count, room)
     n, first = np.uint64(0), 0  # unsigned: an index that cannot be negative costs no check
     while started[0] == 0 and first < count:
         word = np.int64(words[first])

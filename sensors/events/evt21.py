@@ -1,7 +1,7 @@
 """EVT2.1, Prophesee's vectorised format of 64-bit words: its decoder.
 
-Little-endian words; the type is in bits 63..60. Where the header says ``endianness=legacy``, as the IMX636 sends it, the two halves of
-each word are exchanged.
+Little-endian words; the type is in bits 63..60. Where the header says ``endianness=legacy``, as the IMX636 sends it, the two halves
+of each word are exchanged.
 
 =====  ===========  ========================================================================================================
 type   name         meaning of bits 59..0

@@ -141,7 +141,7 @@ def decode_evt3(  # type: ignore[no-untyped-def]
                 p_out[n] = polarity
                 n += np.uint64(1)
                 bits &= bits - 1
-            column = min(column + size, NOWHERE)
+            column = min(column + size, np.int64(NOWHERE))
         elif kind == 8:
             step = ((word & 0xFFF) - (high >> 12)) & 0xFFF
             if step > 1:

@@ -14,8 +14,22 @@ FORMATS = {  # name to the module and function that reads it
     "evt2": "raw:read_raw_events",
     "evt21": "raw:read_raw_events",
     "evt3": "raw:read_raw_events",
+    "dat": "dat:read_dat",
+    "aedat2": "aedat2:read_aedat2",
+    "aedat4": "aedat4:read_aedat4",
+    "es": "es:read_es",
+    "nmnist": "nmnist:read_nmnist",
+    "npy": "npy:read_npy_events",
+    "csv": "csv:read_csv",
+    "hdf5": "hdf5:read_hdf5",
 }
-MAGIC = ((b"#!AER-DAT2", "aedat2"), (b"#!AER-DAT4", "aedat4"), (b"Event Stream", "es"), (b"\x93NUMPY", "npy"), (b"\x89HDF\r\n\x1a\n", "hdf5"))
+MAGIC = (
+    (b"#!AER-DAT2", "aedat2"),
+    (b"#!AER-DAT4", "aedat4"),
+    (b"Event Stream", "es"),
+    (b"\x93NUMPY", "npy"),
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+)
 SUFFIXES = {".csv": "csv", ".txt": "csv", ".bin": "nmnist", ".bs2": "nmnist"}
 
 

@@ -55,7 +55,7 @@ class Header:
 
     @property
     def version(self) -> str:
-        """"2", "2.1" or "3" of a RAW file, "1" or "2" of a DAT file; empty where nothing says it."""
+        """ "2", "2.1" or "3" of a RAW file, "1" or "2" of a DAT file; empty where nothing says it."""
         named = self.words.get("format", "").split(";")[0].upper()
         if named.startswith("EVT"):
             return {"EVT2": "2", "EVT2.0": "2", "EVT21": "2.1", "EVT2.1": "2.1", "EVT3": "3", "EVT3.0": "3"}.get(named, named)

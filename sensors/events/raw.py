@@ -45,7 +45,9 @@ def read_raw_events(path: Path, facts: EventFacts) -> EventRecording:
     named = {name: version for version, name in NAMES.items()}.get(facts.format or "")
     version = header.version or named or ""
     if named and named != version:
-        raise BitspikeError(f"{path}: format is {NAMES.get(version, version)} by the header, and {facts.format} was given; leave it out")
+        raise BitspikeError(
+            f"{path}: format is {NAMES.get(version, version)} by the header, and {facts.format} was given; leave it out"
+        )
     if version not in CODINGS:
         said = f"EVT {version}" if version else "no EVT version in its header"
         raise BitspikeError(f"{path}: {said}; EVT2, EVT2.1 and EVT3 are read (format=evt3, if the header lacks it)")
@@ -58,7 +60,9 @@ def read_raw_events(path: Path, facts: EventFacts) -> EventRecording:
     if path.stat().st_size - header.length < coding.word.itemsize:
         raise BitspikeError(f"{path}: holds no events: nothing follows its header of {header.length} bytes")
     prepare = swapped if version == "2.1" and header.legacy else None
-    return EventRecording(path, NAMES[version], sensor, raw_reader(path, version, sensor, header.length, header.origin, prepare), source)
+    return EventRecording(
+        path, NAMES[version], sensor, raw_reader(path, version, sensor, header.length, header.origin, prepare), source
+    )
 
 
 def raw_reader(

@@ -146,7 +146,7 @@ class EventRecording:
         return {name: self.counts[name] for name in DAMAGE if self.counts.get(name)}
 
     def pieces(self, start: int | None = None, stop: int | None = None) -> Iterator[Events]:
-        """Yield the events of ``[start, stop)`` microseconds in pieces as they come from the file: the quickest way to have them all.
+        """Yield the events of ``[start, stop)`` microseconds in pieces as the file gives them: the quickest way to have them all.
 
         A piece covers its first to its last event. No piece is empty. Events of one time may be spread over two pieces.
         """
@@ -170,8 +170,8 @@ class EventRecording:
         us : int
             Length of a block.
         start, stop : int, optional
-            Time to begin and to end, in microseconds of the recording's clock; the first and just after the last event unless given.
-            The last block may be shorter.
+            Time to begin and to end, in microseconds of the recording's clock; the first and just after the last event unless
+            given. The last block may be shorter.
 
         Raises
         ------

@@ -33,12 +33,12 @@ class WordReader:
         Of its state.
     tables : tuple
         What the kernel takes before the state.
-    room : int
-        Events that there must be room for, for each word.
+    most : int
+        The most events that one word is.
     origin : int
         Time that the file's times count from, in microseconds.
     prepare : callable, optional
-        Turns the words as read into what the kernel takes.
+        Turns the words as read into what the kernel takes, one for one.
     """
 
     path: Path
@@ -77,8 +77,10 @@ class WordReader:
                 )
                 done = int(taken[0])
                 at, left = at + done * size, left - done
-                if done == 0 or (done < count and n + self.most <= room):
-                    left = 0  # it waits for words that are not in this chunk
+                if left and n + self.most <= room:  # it waits for words that are not in this chunk,
+                    if ends:  # or in the file: its last event is not whole
+                        at, cut = length, cut + left * size
+                    left = 0
                 if self.origin:
                     columns.t[:n] += self.origin
                 counts = self._counts(state, cut if at >= length else 0)

@@ -1,0 +1,132 @@
+"""AEDAT 4 of iniVation's DV software, through dv-processing (the ``events`` extra): reader and writer.
+
+A file begins with ``#!AER-DAT4.0`` and CR LF. Then follow flatbuffers: a header with the compression (none, LZ4, LZ4 high,
+Zstandard, Zstandard high), the place of the table of contents, and a description of the streams in XML; packets, each with the
+number of its stream and its compressed size; and the table. Events are of 16 bytes: time in microseconds (64 bits, from 1970),
+column and row (16 bits each), polarity. The first stream of events is read; frames, motion samples and triggers are passed over.
+
+Source: docs.inivation.com, Software, AEDAT 4.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.blocks import EventFormat, Events
+from pipeline.errors import BitspikeError, MissingExtraError
+from sensors.events.order import Keeper
+from sensors.events.source import EventRecording, Piece
+from sensors.events.stated import EventFacts
+
+COMPRESSIONS = ("none", "lz4", "zstd")
+CAMERA = "bitspike"
+
+
+def _dv() -> Any:
+    try:
+        import dv_processing
+    except ImportError:
+        raise MissingExtraError("AEDAT 4", "events") from None
+    return dv_processing
+
+
+def _opened(path: Path) -> Any:
+    try:
+        recording = _dv().io.MonoCameraRecording(str(path))
+    except RuntimeError as error:
+        raise BitspikeError(f"{path}: not a whole AEDAT 4 file: {str(error).splitlines()[0]}") from None
+    if not recording.isEventStreamAvailable():
+        raise BitspikeError(f"{path}: holds no stream of events")
+    return recording
+
+
+@dataclass(frozen=True)
+class _PacketReader:
+    """Reads packet by packet; `after` of its pieces is (packets so far, last time, damage)."""
+
+    path: Path
+    sensor: EventFormat
+
+    def pieces(self, after: Any = None) -> Iterator[Piece]:
+        done, last, counts = after or (0, -1, {})
+        recording, keeper = _opened(self.path), Keeper(self.sensor, last, counts)
+        for _ in range(done):
+            recording.getNextEventBatch()
+        while True:
+            try:
+                batch = recording.getNextEventBatch()
+            except RuntimeError as error:
+                raise BitspikeError(f"{self.path}: packet {done}: {str(error).splitlines()[0]}") from None
+            if batch is None:
+                return
+            done += 1
+            raw = batch.numpy()
+            columns = keeper.keep(raw["timestamp"], raw["x"], raw["y"], raw["polarity"])
+            yield Piece(columns, (done, keeper.last, keeper.counts), keeper.counts)
+
+
+def read_aedat4(path: Path, facts: EventFacts) -> EventRecording:
+    """Open an AEDAT 4 file.
+
+    Raises
+    ------
+    BitspikeError
+        It is damaged or has no stream of events.
+    MissingExtraError
+        dv-processing is not installed.
+    """
+    width, height = _opened(path).getEventResolution()
+    sensor, source = facts.sensor(path, EventFormat(width, height), "the header")
+    assert sensor is not None
+    return EventRecording(path, "aedat4", sensor, _PacketReader(path, sensor), source)
+
+
+class Aedat4Writer:
+    """Writes an AEDAT 4 file, with `compression` "none", "lz4" or "zstd".
+
+    Raises
+    ------
+    BitspikeError
+        The name does not end as the library wants it.
+    """
+
+    def __init__(self, path: Path, sensor: EventFormat, first_us: int, compression: str = "lz4") -> None:
+        dv = _dv()
+        if path.suffix != ".aedat4":
+            raise BitspikeError(f"{path}: the name of an AEDAT 4 file ends with .aedat4")
+        kinds = {"none": dv.CompressionType.NONE, "lz4": dv.CompressionType.LZ4, "zstd": dv.CompressionType.ZSTD}
+        config = dv.io.MonoCameraWriter.Config(CAMERA)
+        config.addEventStream((sensor.width, sensor.height))
+        config.compression = kinds[compression]
+        self._dv, self._writer = dv, dv.io.MonoCameraWriter(str(path), config)
+
+    def write(self, events: Events) -> None:
+        """Write events."""
+        store = self._dv.EventStore()
+        push = store.push_back
+        columns = (events.t_us.tolist(), events.x.tolist(), events.y.tolist(), (events.p != 0).tolist())
+        for t, x, y, p in zip(*columns, strict=True):
+            push(t, x, y, p)
+        if len(events):
+            self._writer.writeEvents(store)
+
+    def close(self) -> None:
+        """Finish the file: the library does so when its writer is gone."""
+        self._writer = None
+
+
+class Aedat4PlainWriter(Aedat4Writer):
+    """Writes an AEDAT 4 file without compression."""
+
+    def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
+        super().__init__(path, sensor, first_us, "none")
+
+
+class Aedat4ZstdWriter(Aedat4Writer):
+    """Writes an AEDAT 4 file compressed with Zstandard."""
+
+    def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
+        super().__init__(path, sensor, first_us, "zstd")

@@ -1,0 +1,178 @@
+"""DAT, Prophesee's format of decoded events: 8 bytes each.
+
+After the text header (`sensors.events.prophesee`) two bytes give the type of the events (0x00 "2d" and 0x0C "CD" are contrast
+events, 0x0E external triggers) and their size, 8. Then little-endian records follow: a 32-bit time in microseconds, which wraps
+every 71.6 minutes, and a 32-bit address:
+
+=========  ===============  ===============  ============
+version    column           row              polarity
+=========  ===============  ===============  ============
+1          bits 8..0        bits 16..9       bit 17
+2          bits 13..0       bits 27..14      bits 31..28
+=========  ===============  ===============  ============
+
+A time that falls by more than half its range has wrapped. One that falls by less is held at the one before it. One that leaps ahead
+by more than a second while the next record does not is damage, and its event is dropped.
+
+Source: docs.prophesee.ai, File Formats, DAT; version 1: the same records, as faery and expelliarmus read them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.blocks import EventFormat, Events
+from pipeline.errors import BitspikeError
+from pipeline.fixed import kernel
+from pipeline.layout import layout
+from sensors.events.prophesee import dat_header, read_header
+from sensors.events.sizing import recording_of_size
+from sensors.events.source import EventRecording
+from sensors.events.stated import EventFacts
+from sensors.events.words import WordReader
+
+NO_EVENT = 15  # in the place of the polarity: something else
+LEAP = 1_000_000  # microseconds
+EVENTS, TRIGGERS = (0x00, 0x0C), 0x0E
+STATE = layout(
+    time="i8",  # of the last event, microseconds
+    base="i8",  # the part of it that has wrapped
+    started="i4",
+    outside="i8",  # events outside the sensor
+    refused="i8",  # events whose time leapt ahead alone
+    held="i8",  # events that were before the one before them
+    others="i8",  # records that are no events
+)
+
+
+@kernel
+def decode_records(  # type: ignore[no-untyped-def]
+    width, height, time_bits, time, base, started, outside, refused, held, others,
+    words, count, final, t_out, x_out, y_out, p_out, room, taken,
+):  # fmt: skip
+    """Decode records of version 2, whose times have `time_bits` bits, in the way of `sensors.events.evt2.decode_evt2`."""
+    n = np.uint64(0)
+    now, wrapped = time[0], base[0]
+    count = min(count, room)
+    whole, half = np.int64(1) << time_bits, np.int64(1) << (time_bits - 1)
+    taken[0] = count
+    for i in range(count):
+        word = words[i]
+        address = np.int64(word >> np.uint64(32))
+        if address >> 28 == NO_EVENT:
+            others[0] += 1
+            continue
+        when = np.int64(word & np.uint64(0xFFFFFFFF)) + wrapped
+        if started[0] == 0:
+            started[0] = 1
+            now = when
+        if when < now:
+            if now - when > half:
+                when += whole
+                if when - now <= half:
+                    wrapped += whole
+            else:
+                held[0] += 1
+                when = now
+        if when - now > LEAP:
+            if i + 1 == count and final == 0:
+                taken[0] = i
+                break
+            if i + 1 < count and words[i + 1] >> np.uint64(60) != np.uint64(NO_EVENT):
+                after = np.int64(words[i + 1] & np.uint64(0xFFFFFFFF)) + wrapped
+                if now <= after < when:
+                    refused[0] += 1
+                    continue
+        now = when
+        column, line = address & 0x3FFF, (address >> 14) & 0x3FFF
+        t_out[n] = now
+        x_out[n] = column
+        y_out[n] = line
+        p_out[n] = address >> 28 != 0
+        inside = np.uint64(column < width) & np.uint64(line < height)
+        n += inside
+        outside[0] += np.int64(1) - np.int64(inside)
+    time[0], base[0] = now, wrapped
+    return np.int64(n)
+
+
+def record(t: np.ndarray, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return events as records of version 2: uint64 [n]; t is taken modulo 2**32, p as it is."""
+    address = x.astype(np.uint64) | (y.astype(np.uint64) << np.uint64(14)) | (p.astype(np.uint64) << np.uint64(28))
+    return (t.astype(np.uint64) & np.uint64(0xFFFFFFFF)) | (address << np.uint64(32))
+
+
+def from_version_1(words: np.ndarray) -> np.ndarray:
+    """Return records of version 1 as records of version 2."""
+    address = words >> np.uint64(32)
+    x, y, p = address & np.uint64(0x1FF), (address >> np.uint64(9)) & np.uint64(0xFF), (address >> np.uint64(17)) & np.uint64(1)
+    return record(words, x, y, p)
+
+
+def read_dat(path: Path, facts: EventFacts) -> EventRecording:
+    """Open a DAT file; the size of the sensor is that of its header, or stated, or the smallest known that its events fit on.
+
+    Raises
+    ------
+    BitspikeError
+        It holds triggers, records of another size or version, or nothing.
+    """
+    header = read_header(path)
+    with path.open("rb") as file:
+        file.seek(header.length)
+        kind = file.read(2)
+    if len(kind) < 2:
+        raise BitspikeError(f"{path}: is truncated: its header has no type and size of events")
+    if kind[0] == TRIGGERS:
+        raise BitspikeError(f"{path}: holds external triggers, and no events")
+    if kind[0] not in EVENTS or kind[1] != 8:
+        raise BitspikeError(f"{path}: events of type {kind[0]:#04x} and {kind[1]} bytes are not read; 0x00 and 0x0c of 8 bytes are")
+    if header.version not in ("1", "2"):
+        raise BitspikeError(f"{path}: Version: {header.version or 'missing'}; DAT of version 1 and 2 is read")
+    prepare = from_version_1 if header.version == "1" else None
+
+    def reader(sensor: EventFormat) -> WordReader:
+        size = sensor.width, sensor.height, 32
+        word = np.dtype("<u8")
+        return WordReader(path, header.length + 2, word, decode_records, STATE, size, 1, header.origin, prepare)
+
+    return recording_of_size(path, f"dat {header.version}", reader, facts, *header.sensor())
+
+
+class DatWriter:
+    """Writes a DAT file of version 2, or of version 1 where `version` is 1.
+
+    Raises
+    ------
+    BitspikeError
+        The sensor is larger than the version can address: 512 x 256 for version 1.
+    """
+
+    def __init__(self, path: Path, sensor: EventFormat, first_us: int, version: int = 2) -> None:
+        if version == 1 and (sensor.width > 512 or sensor.height > 256):
+            raise BitspikeError(f"{path}: DAT 1 addresses 512 x 256 pixels, and the sensor has {sensor.width} x {sensor.height}")
+        self._version, self._origin = version, first_us >> 32 << 32
+        self._file = path.open("wb")
+        self._file.write(dat_header(version, sensor, self._origin))
+
+    def write(self, events: Events) -> None:
+        """Write events."""
+        t = (events.t_us - self._origin).astype(np.uint64)
+        if self._version == 2:
+            self._file.write(record(t, events.x, events.y, events.p).astype("<u8").tobytes())
+            return
+        address = events.x | (events.y.astype(np.uint32) << np.uint32(9)) | (events.p.astype(np.uint32) << np.uint32(17))
+        self._file.write(((t & np.uint64(0xFFFFFFFF)) | (address.astype(np.uint64) << np.uint64(32))).astype("<u8").tobytes())
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class Dat1Writer(DatWriter):
+    """Writes a DAT file of version 1."""
+
+    def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
+        super().__init__(path, sensor, first_us, 1)
