@@ -14,7 +14,7 @@ export BITSPIKE_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: all demo test bench lint format clean
+.PHONY: all demo test harden bench lint format clean
 
 all: $(READY)
 
@@ -34,6 +34,11 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -c 'import firmware' # compiles what changed in the C library, once, before two processes would
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What looks for trouble in the C: sanitizers, static analysis, MISRA rules, random bytes. Needs gcc, clang and cppcheck.
+harden: $(READY)
+	$(BIN)/python -m pytest -q tests/firmware/test_builds.py -k sanitizers
+	$(BIN)/python -m firmware.harden
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

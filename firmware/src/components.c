@@ -17,7 +17,8 @@ int32_t bs_components_init(const bs_components_tables *tables, bs_components_sta
 {
     bs_components_reset(state);
     return tables->width >= 1 && tables->width <= BS_COMPONENTS_MAX_WIDTH && tables->neighbours >= 1
-        && tables->count >= 1 && tables->count <= BS_COMPONENTS_MAX_COMPONENTS ? 0 : BS_BAD_TABLES;
+        && tables->neighbours <= BS_MAX_CHANNELS && tables->count >= 1 && tables->count <= BS_COMPONENTS_MAX_COMPONENTS
+        ? 0 : BS_BAD_TABLES;
 }
 
 void bs_components_reset(bs_components_state *state)

@@ -4,6 +4,7 @@
 
 #define MAX_ORDER BS_DECIMATE_MAX_ORDER
 #define RING BS_DECIMATE_RING
+#define MAX_FACTOR (1u << 24)
 
 /* One difference after the other, modulo 2^32: what wrapped in the sums wraps back. */
 static uint32_t differences(uint32_t order, uint32_t combs[MAX_ORDER][BS_MAX_CHANNELS], uint32_t c, uint32_t value)
@@ -40,7 +41,7 @@ static void start(const bs_decimate_tables *tables, bs_decimate_state *state, co
                 state->integrators[k][c] = sum;
             }
             if ((phase + n) % ratio == 0) { /* as many frames before this one, the phase was the same */
-                differences(order, state->combs, c, sum);
+                (void)differences(order, state->combs, c, sum);
             }
         }
         for (uint32_t m = 0; m < RING; m++) {
@@ -110,7 +111,8 @@ static uint32_t sums_of(uint32_t order, uint32_t integrators[MAX_ORDER][BS_MAX_C
 int32_t bs_decimate_init(const bs_decimate_tables *tables, bs_decimate_state *state)
 {
     bs_decimate_reset(state);
-    return tables->order >= 1 && tables->order <= MAX_ORDER && tables->ratio >= 1 && tables->keep >= 1 && tables->shift <= 31
+    return tables->order >= 1 && tables->order <= MAX_ORDER && tables->ratio >= 1 && tables->ratio <= MAX_FACTOR
+        && tables->keep >= 1 && tables->keep <= MAX_FACTOR / tables->ratio && tables->shift <= 31
         && tables->taps >= 1 && tables->taps <= BS_DECIMATE_MAX_TAPS && tables->scale >= 1 && tables->scale <= 30
         ? 0 : BS_BAD_TABLES;
 }

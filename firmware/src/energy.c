@@ -219,7 +219,7 @@ static void follow_calm_noise(const bs_energy_tables *tables, bs_energy_state *s
     uint32_t turn = state->noise_wait;
     while (turn < frames) {
         const triple rows = rows_of(from, (int32_t)(n + turn));
-        take(tables, state, &rows, from->channels);
+        (void)take(tables, state, &rows, from->channels); /* the learning window is over */
         turn += tables->noise_stride;
     }
     state->noise_wait = turn - frames;

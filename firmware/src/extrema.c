@@ -32,7 +32,8 @@ static void channel(const int16_t *x, uint32_t width, uint32_t neighbours, int32
 int32_t bs_extrema_init(const bs_extrema_tables *tables, bs_extrema_state *state)
 {
     bs_extrema_reset(state);
-    return tables->width >= 3 && tables->width <= 128 && tables->neighbours >= 1 ? 0 : BS_BAD_TABLES;
+    return tables->width >= 3 && tables->width <= 128 && tables->neighbours >= 1
+        && tables->neighbours <= BS_MAX_CHANNELS ? 0 : BS_BAD_TABLES;
 }
 
 void bs_extrema_reset(bs_extrema_state *state)

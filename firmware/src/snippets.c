@@ -49,7 +49,7 @@ static void interpolate(const int16_t *values, const int16_t *taps, int16_t *sni
         int32_t total = 1 << 14;
         BS_UNROLL(8)
         for (uint32_t t = 0; t < TAPS; t++) {
-            total += taps[t] * values[i + t];
+            total = bs_add(total, taps[t] * values[i + t]);
         }
         *snippet = bs_saturate16(total >> 15);
         snippet += stride;
@@ -109,9 +109,16 @@ int32_t bs_snippets_init(const bs_snippets_tables *tables, bs_snippets_state *st
 {
     bs_snippets_reset(state);
     const int upsample = tables->upsample == 1 || tables->upsample == 2 || tables->upsample == 4;
-    return upsample && tables->width >= 1 && tables->width <= BS_SNIPPETS_MAX_WIDTH && tables->before < tables->width
+    const int good = upsample && tables->width >= 1 && tables->width <= BS_SNIPPETS_MAX_WIDTH && tables->before < tables->width
         && tables->neighbours >= 1 && tables->neighbours <= BS_SNIPPETS_MAX_NEIGHBOURS && tables->tail <= tables->wait
-        ? 0 : BS_BAD_TABLES;
+        && tables->wait < 1u << 24;
+    for (uint32_t k = 0; good && k < BS_MAX_CHANNELS * tables->neighbours; k++) {
+        const int32_t near = tables->near[k / tables->neighbours][k % tables->neighbours];
+        if (near < -1 || near >= BS_MAX_CHANNELS) {
+            return BS_BAD_TABLES;
+        }
+    }
+    return good ? 0 : BS_BAD_TABLES;
 }
 
 void bs_snippets_reset(bs_snippets_state *state)

@@ -50,7 +50,7 @@ BS_APART uint32_t next_beyond_own(const int16_t *x, const int16_t *levels, uint3
 
 BS_APART uint32_t next_beyond_fixed(const int16_t *x, uint32_t fixed, uint32_t c, uint32_t channels)
 {
-    return next_beyond(x, x, fixed | 0u, c, channels);
+    return next_beyond(x, x, fixed, c, channels);
 }
 
 /* Looks for peaks in the frame `now`, given its neighbours. */

@@ -32,6 +32,7 @@ from pipeline.stage import INT16, Design, Parameters, Stage
 UINT8 = np.dtype(np.uint8)
 MAX_ORDER = 4
 MAX_TAPS = 63
+MAX_FACTOR = 1 << 24
 RING = 64  # outputs of the integrator-comb that the state holds
 RIPPLE_DB, REJECTION_DB = 0.05, 66.0  # what the FIR is made long enough for, if `MAX_TAPS` allow
 
@@ -284,6 +285,8 @@ def split(rate_hz: float, target_hz: float) -> tuple[int, int]:
     ideal = rate_hz / target_hz
     if ideal < 1.5:
         raise BitspikeError(f"rate_hz = {target_hz:g} leaves nothing to decimate at {rate_hz:g} Hz; choose {rate_hz / 2:g} or less")
+    if ideal > MAX_FACTOR:
+        raise BitspikeError(f"rate_hz = {target_hz:g} is too low at {rate_hz:g} Hz; decimate in two stages, one after the other")
     near = range(max(2, int(ideal) - 2), int(ideal) + 4)
     factor = min((f for f in near if any(f % d == 0 for d in (2, 3, 5))), key=lambda f: (abs(f - ideal), f))
     return factor, next(d for d in (4, 3, 2, 5) if factor % d == 0)

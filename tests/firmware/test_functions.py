@@ -90,6 +90,32 @@ def test_damaged_tables_are_refused(name, field, library):
     assert call(library, f"bs_{name}_init", running.tables, running.state) == BAD_TABLES
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("components", "neighbours", 25),
+        ("decimate", "ratio", 1 << 25),
+        ("decimate", "keep", 1 << 24),
+        ("energy", "noise_stride", 1 << 31),
+        ("extrema", "neighbours", 25),
+        ("snippets", "wait", 1 << 24),
+    ],
+)
+def test_what_is_too_large_is_refused(name, field, value, library):
+    """What could make a sum wrap, or a loop endless."""
+    cls = REGISTRY[name]
+    running = cls(next(iter(cls.examples())), example_format(), engine=Native(library))
+    running.tables[field] = value
+    assert call(library, f"bs_{name}_init", running.tables, running.state) == BAD_TABLES
+
+
+@pytest.mark.parametrize("value", [-2, 24, 32767])
+def test_channels_that_there_are_not_are_refused(value, library):
+    running = REGISTRY["snippets"](REGISTRY["snippets"].Parameters(), example_format(), engine=Native(library))
+    running.tables["near"][5, 1] = value
+    assert call(library, "bs_snippets_init", running.tables, running.state) == BAD_TABLES
+
+
 @pytest.mark.parametrize(("field", "index", "value"), [("members", 3, 24), ("begin", 1, 25), ("begin", 1, 0), ("shift", 0, 64)])
 def test_damaged_lists_are_refused(field, index, value, library):
     cls = REGISTRY["reference"]

@@ -163,6 +163,8 @@ def test_refuses_what_the_recording_cannot_give():
         BitspikeError, match="stage decimate: rate_hz = 1000 leaves nothing to decimate at 1250 Hz; choose 625 or less"
     ):
         Decimate(DecimateParameters(), SampleFormat(1250, 1))
+    with pytest.raises(BitspikeError, match=r"rate_hz = 0\.001 is too low at 24000 Hz; decimate in two stages"):
+        Decimate(DecimateParameters(rate_hz=0.001, passband_hz=0.0003), SampleFormat(24_000, 1))
     with pytest.raises(BitspikeError, match="stage decimate: passband_hz = 480: choose up to 450"):
         Decimate(DecimateParameters(passband_hz=480), SampleFormat(24_000, 1))
     with pytest.raises(BitspikeError, match="the integrator-comb of order 4 and ratio 25 could need 35 bits and has 32"):
