@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from firmware import build
+from firmware import build, has
 from firmware.native import Native
 from pipeline.chain import load_stages
-from pipeline.checks import ContractBroken, check_full_scale, check_same_as_host
+from pipeline.checks import (
+    ContractBroken,
+    check_full_scale,
+    check_same_as_host,
+    example_format,
+    example_signal,
+    require_same,
+    run,
+)
 from pipeline.stage import REGISTRY
 
 load_stages()
@@ -58,6 +66,20 @@ VARIANTS = {
     ("reference", "pairs.h"),
     ("bandpass", "fixed.h"),
 }  # only these stages' variants for DSP instructions use it
+ENTRIES = {  # by stage: a field of its tables, the place in it, and what is added
+    "adc": ("gain", (), 100),
+    "artefact": ("hold", (), 1),
+    "bandpass": ("c1", (0,), 1 << 16),
+    "biquad": ("coefficients", (0, 4), 1),
+    "components": ("axes", (0, 3), 1),
+    "decimate": ("coefficients", (2,), 1),
+    "energy": ("factor", (), 1 << 14),
+    "exclusion": ("rounds", (), -1),
+    "extrema": ("width", (), -1),
+    "reference": ("begin", (1,), 1),
+    "snippets": ("taps", (3, 3), 1),
+    "threshold": ("positive", (), 1),
+}
 PLACE = r"(sample \d+, channel \d+|\w+\[[\d, ]+\]): -?\d+, expected -?\d+$"
 SHAPE = r"\w+ is \w+ \([\d, ]+\), expected \w+ \([\d, ]+\)$"  # of lists of spikes
 
@@ -86,6 +108,19 @@ def test_mutation_of_shared_text_is_noticed(copy, name, header, old, new):
     require_noticed(name, copy / "include/bitspike" / header, old, new, copy)
 
 
+@pytest.mark.parametrize("name", ENTRIES)
+def test_changed_table_entry_is_noticed(name):
+    cls, signal, (field, place, more) = REGISTRY[name], example_format(), ENTRIES[name]
+    x = example_signal(6000, signal)
+    parameters = next(iter(cls.examples()))
+    changed = cls(parameters, signal, engine=Native())
+    changed.tables[field][place] = int(changed.tables[field][place]) + more
+    got, expected = (run(running, x, [0, len(x)], signal) for running in (changed, cls(parameters, signal)))
+    with pytest.raises(ContractBroken, match=f"^{name}: .*({PLACE}|{SHAPE})"):
+        require_same(name, "with another table", got, expected)
+
+
 def test_every_module_is_mutated():
+    assert set(ENTRIES) == {name for name in REGISTRY if has(name)}
     learning = {"gaussian", "clustering", "principal", "learning"}  # test_learning.py has theirs
     assert {path.stem for path in build.sources()} - {"version", "tables"} - learning == {name for name, *_ in MUTATIONS}
