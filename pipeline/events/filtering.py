@@ -1,0 +1,39 @@
+"""What the stages have in common that take events and give events: most of them some of those that they were given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.blocks import EVENT_COLUMNS, EventFormat, Events
+from pipeline.errors import BitspikeError
+from pipeline.stage import EVENT_TYPES, Stage
+
+
+class EventStage(Stage):
+    """A stage from events to events.
+
+    Its kernel takes, after tables and state, t_us, x, y, p and the same four to be written, then the number of events; it
+    returns how many it gives, at most as many as it takes. What lies outside the sensor it passes over and counts in the
+    state's `outside`.
+    """
+
+    takes = (Events,)
+    gives = Events
+
+    def advance(self, events: Events) -> Events:
+        """Process events; what is given has the times of the events that brought it about."""
+        count = len(events)
+        if count == 0:
+            return events
+        given = (np.empty(count, dtype) for dtype in EVENT_TYPES.values())
+        columns = [*(np.ascontiguousarray(getattr(events, name)) for name in EVENT_COLUMNS), *given]
+        kept = self.step(*columns, count)
+        if kept < 0:
+            raise self.refused(kept)
+        return Events(events.start, events.stop, *(column[:kept] for column in columns[4:]))
+
+
+def require_sensor(signal: EventFormat, most: int) -> None:
+    """Refuse a sensor with more rows than a surface with its margin can have."""
+    if signal.height > most:
+        raise BitspikeError(f"height: {signal.height} rows, and this takes {most} at most; crop the sensor before")

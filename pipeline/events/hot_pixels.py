@@ -1,0 +1,134 @@
+"""Hot-pixel mask: pixels that fire much more often than all around them are found at the start and left out from then on.
+
+Over the first `learn_ms` every pixel's events are counted and passed on. Then a pixel is hot if it had at least `rate_hz` and
+more than `ratio` times as many events as the busiest of its eight neighbours, and more than one: what moves through the picture
+makes neighbours fire as well. From then on the events of hot pixels are dropped. The mask survives a gap.
+`firmware/src/hot_pixels.c` is the same text in C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.blocks import EventFormat
+from pipeline.capacity import Capacity
+from pipeline.events.filtering import EventStage
+from pipeline.fixed import kernel
+from pipeline.layout import blank, layout
+from pipeline.stage import Design, Parameters
+
+LEARNING, LEARNED = 1, 2  # values of the state's `phase`; 0 before the first event
+HOT = 65535  # in place of a count
+
+
+@dataclass(frozen=True)
+class HotPixelsParameters(Parameters):
+    """Parameters in physical units.
+
+    Attributes
+    ----------
+    learn_ms : float
+        How long events are counted, 1 to 60,000.
+    rate_hz : float
+        Events per second below which no pixel is hot, 1 to 1,000,000.
+    ratio : int
+        How many times as many events as a neighbour, 1 to 100.
+    """
+
+    learn_ms: float = 100.0
+    rate_hz: float = 200.0
+    ratio: int = 4
+
+    def __post_init__(self) -> None:
+        self.require("learn_ms", 1 <= self.learn_ms <= 60_000, "choose 1 to 60,000 ms")
+        self.require("rate_hz", 1 <= self.rate_hz <= 1e6, "choose 1 to 1,000,000 Hz")
+        self.require("ratio", 1 <= self.ratio <= 100, "choose 1 to 100")
+
+
+@kernel
+def _learn(least, ratio, width, height, found, counts):  # type: ignore[no-untyped-def]
+    """Set the counts of hot pixels to `HOT` and all others to 0; a hot pixel that was found no longer counts for its neighbours."""
+    for row in range(1, np.int64(height) + 1):
+        for column in range(1, np.int64(width) + 1):
+            mine = np.uint32(counts[row, column])
+            if mine < least or mine == np.uint32(HOT):
+                continue
+            most = np.uint32(0)
+            for r in range(row - 1, row + 2):
+                for c in range(column - 1, column + 2):
+                    if (r != row or c != column) and counts[r, c] != HOT:
+                        most = max(most, np.uint32(counts[r, c]))
+            if mine > np.uint32(most * ratio) and mine > np.uint32(1):
+                counts[row, column] = np.uint16(HOT)
+                found[0] += np.uint32(1)
+    for row in range(1, np.int64(height) + 1):
+        for column in range(1, np.int64(width) + 1):
+            if counts[row, column] != HOT:
+                counts[row, column] = np.uint16(0)
+
+
+@kernel
+def process(  # type: ignore[no-untyped-def]
+    learn_us, least, ratio, width, height, phase, began, outside, dropped, found, counts,
+    t, x, y, p, out_t, out_x, out_y, out_p, count,
+):  # fmt: skip
+    """Copy the events of pixels that are not hot; return how many."""
+    n = np.uint64(0)
+    for i in range(np.uint64(count)):
+        column, row = np.uint64(x[i]), np.uint64(y[i])
+        if column >= width or row >= height:
+            outside[0] += np.uint32(1)
+            continue
+        if phase[0] != np.uint32(LEARNED):
+            now = np.uint32(t[i])
+            if phase[0] == np.uint32(0):
+                phase[0], began[0] = np.uint32(LEARNING), now
+            if np.uint32(now - began[0]) >= learn_us:
+                _learn(least, ratio, width, height, found, counts)
+                phase[0] = np.uint32(LEARNED)
+            elif counts[row + np.uint64(1), column + np.uint64(1)] < HOT - 1:
+                counts[row + np.uint64(1), column + np.uint64(1)] += np.uint16(1)
+        hot = counts[row + np.uint64(1), column + np.uint64(1)] == HOT
+        out_t[n], out_x[n], out_y[n], out_p[n] = t[i], x[i], y[i], p[i]
+        n += np.uint64(not hot)
+        dropped[0] += np.uint32(hot)
+    return np.int64(n)
+
+
+class HotPixels(EventStage):
+    """Hot-pixel mask; see the module."""
+
+    name = "hot_pixels"
+    Parameters = HotPixelsParameters
+    kernel = staticmethod(process)
+    keeps_on_gap = ("phase", "began", "found", "counts")
+
+    @classmethod
+    def tables_layout(cls, capacity: Capacity) -> np.dtype:
+        """Return the layout of ``bs_hot_pixels_tables``."""
+        return layout(learn_us="u4", least="u4", ratio="u4", width="u4", height="u4")
+
+    @classmethod
+    def state_layout(cls, capacity: Capacity) -> np.dtype:
+        """Return the layout of ``bs_hot_pixels_state``."""
+        scalars = dict.fromkeys(("phase", "began", "outside", "dropped", "found"), "u4")
+        return layout(**scalars, counts=("u2", (capacity.rows + 2, capacity.columns + 2)))
+
+    @classmethod
+    def design(cls, parameters: HotPixelsParameters, signal: EventFormat, capacity: Capacity) -> Design:
+        """Turn the rate into a count."""
+        tables = blank(cls.tables_layout(capacity))
+        tables["learn_us"] = round(1000 * parameters.learn_ms)
+        tables["least"] = max(1, min(HOT - 1, round(parameters.rate_hz * parameters.learn_ms / 1000)))
+        tables["ratio"], tables["width"], tables["height"] = parameters.ratio, signal.width, signal.height
+        return Design(tables, signal, {"events of a hot pixel while learning, least": int(tables["least"])})
+
+    @classmethod
+    def examples(cls) -> Iterator[Any]:
+        """Yield a short and a longer time to learn."""
+        yield HotPixelsParameters(learn_ms=2.0, rate_hz=10_000, ratio=3)
+        yield HotPixelsParameters(learn_ms=4.5, rate_hz=2000, ratio=1)
