@@ -18,13 +18,14 @@ import numpy as np
 from classifiers.clustering import FAR_Q8
 from classifiers.gaussian import MAX_FEATURES
 from classifiers.hearing import Learner
-from classifiers.sorting import PER_TICK, TICK, process
+from classifiers.sorting import OLDEST, PER_TICK, TICK, process
 from classifiers.windows import LEAST_AFTER_MS, windows
 from pipeline.blocks import SampleFormat, Samples, Spikes, concatenate
 from pipeline.capacity import Capacity, triangle
 from pipeline.errors import BitspikeError, TooLittleError
 from pipeline.express import GIVEN, TAKEN
 from pipeline.layout import blank, layout
+from pipeline.neural.detection import misplaced
 from pipeline.neural.neighbours import nearest_channels
 from pipeline.stage import Design, Parameters, Stage
 
@@ -291,6 +292,10 @@ class Sorter(Stage):
         """Return whether learning is over."""
         return self._heard is None
 
+    def refused(self, code: int) -> BitspikeError:
+        """Return which spike is out of place."""
+        return BitspikeError(f"stage {self.name}: {misplaced(code, self.signal.channels, OLDEST)}")
+
     def room(self, frames: int, spikes: int) -> int:
         """Return the most spikes that one block can bring to light."""
         return self.parameters.waiting + 8 * (spikes + frames // TICK + 1)
@@ -307,6 +312,8 @@ class Sorter(Stage):
             columns = spikes.sample - samples.start, spikes.channel, spikes.amplitude
             came = tuple(np.ascontiguousarray(column, np.int32) for column in columns)
         count = self.step(samples.data, *came, at, channel, amplitude, unit, frames, channels, given, room)
+        if count < 0:
+            raise self.refused(count)
         if not count:
             return Spikes(samples.start, samples.stop)
         when = at[:count].astype(np.int64) + samples.start

@@ -5,7 +5,7 @@ Spikes wait until everything that may overlap them is known, and are then taken 
 explains most of the signal. The template, scaled to the spike, is subtracted, and what then stands out of the rest is taken as a
 further, hidden spike (matching pursuit, Mallat and Zhang 1993; on spikes, Marre et al. 2012, J. Neurosci. 32, and Pillow et al.
 2013, PLoS ONE 8(5): e62123). Time advances in ticks of `TICK` frames counted from the start of the stream, so the outcome does
-not depend on blocks.
+not depend on blocks. `firmware/src/sorter.c` is the same text in C.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from classifiers.gaussian import nearest
 from pipeline.fixed import inlined, kernel
+from pipeline.neural.detection import NO_CHANNEL, NO_TIME
 
 TICK = 16  # frames
 PER_TICK = 16  # spikes that one tick may bring: 24,000 a second at 24 kHz
@@ -24,6 +25,7 @@ SCALE_BITS = 12
 FEATURE_BITS = 12  # features are Q3: products in Q15 shifted by this
 SHORT = 3  # candidates that are tried on all channels
 STACK = 64  # hidden spikes of one
+OLDEST = 512  # frames by which a spike may be older than the block that brings it
 DEPTH = 3  # hidden spikes below hidden spikes
 
 
@@ -375,8 +377,14 @@ def process(  # type: ignore[no-untyped-def]
 
     x: int16 [frames, channels].  spike_at: int32 [spikes], frames from the block's start, perhaps negative.  out_*: int32.
     Frames are counted from the start of the stream, modulo 2^30, of which the ring keeps the last; waiting spikes are kept
-    by their frame from the start of the block.
+    by their frame from the start of the block. A spike of a channel that there is not, or of a time outside the block and the
+    `OLDEST` frames before it, is not taken in: the result is `NO_CHANNEL` or `NO_TIME`, and nothing has changed.
     """
+    for i in range(spikes):
+        if spike_channel[i] < 0 or spike_channel[i] >= channels:
+            return NO_CHANNEL
+        if spike_at[i] < -OLDEST or spike_at[i] >= frames:
+            return NO_TIME
     count = 0
     sites = neighbour[:, :neighbours]
     start = np.int64(frame[0])
