@@ -178,8 +178,8 @@ static uint32_t projections(const int32_t *features, const int32_t *label, uint3
     int64_t centre[2][BS_MAX_FEATURES], covariance[BS_MAX_FEATURES][BS_MAX_FEATURES];
     int32_t inverse[BS_TRIANGLE], difference[BS_MAX_FEATURES], direction[BS_MAX_FEATURES];
     uint32_t total = 0;
-    bs_moments(features, label, n, first, second, centre, covariance, dimensions);
-    bs_whitening(covariance, inverse, dimensions);
+    (void)bs_moments(features, label, n, first, second, centre, covariance, dimensions);
+    (void)bs_whitening(covariance, inverse, dimensions);
     for (uint32_t a = 0; a < dimensions; a++) {
         difference[a] = (int32_t)(centre[1][a] - centre[0][a]);
     }
@@ -289,7 +289,7 @@ static uint32_t refine(const int32_t *features, int32_t *label, uint32_t n, uint
             if (size < LEAST) {
                 continue;
             }
-            bs_moments(features, label, n, k, -1, pair, covariance, dimensions);
+            (void)bs_moments(features, label, n, k, -1, pair, covariance, dimensions);
             const int32_t logarithm = bs_whitening(covariance, found->inverse[count], dimensions);
             found->offset[count] = BS_LN2_Q8 * (logarithm - 2 * (int32_t)bs_log2_q8((uint64_t)size)) >> 8;
             for (uint32_t a = 0; a < dimensions; a++) {
@@ -361,7 +361,7 @@ static void split(const int32_t *features, int32_t *label, uint32_t n, uint32_t 
 /* Renumbers the labels by falling number of members, equals in order; returns how many have any. */
 static uint32_t largest_first(int32_t *label, int32_t *order, uint32_t n, uint32_t count)
 {
-    int32_t sizes[MOST] = {0}, place_of[MOST];
+    int32_t sizes[MOST] = {0}, place_of[MOST] = {0};
     uint32_t left = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (label[i] >= 0) {
