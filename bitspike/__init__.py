@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from bitspike.runs import Run
     from bitspike.scoring import Score, score
     from bitspike.training import train
-    from pipeline.blocks import UNSORTED, SampleFormat, Samples, Spikes
+    from pipeline.blocks import UNSORTED, EventFormat, Events, SampleFormat, Samples, Spikes
     from pipeline.chain import Chain, ChainPlan, packaged_chains, parse_chain, read_chain
     from pipeline.errors import BitspikeError, MissingExtraError
     from sensors.datasets import catalogue, fetch
+    from sensors.events.opening import open_events
+    from sensors.events.source import EventRecording
+    from sensors.events.writing import write_events
     from sensors.neural_simulator import simulate_neural as simulate
     from sensors.recording import Recording, open_recording
     from sensors.truth import Truth, read_truth
@@ -29,6 +32,9 @@ _HOME = {
     "BitspikeError": "pipeline.errors",
     "Chain": "pipeline.chain",
     "ChainPlan": "pipeline.chain",
+    "EventFormat": "pipeline.blocks",
+    "EventRecording": "sensors.events.source",
+    "Events": "pipeline.blocks",
     "MissingExtraError": "pipeline.errors",
     "Recording": "sensors.recording",
     "Run": "bitspike.runs",
@@ -41,6 +47,7 @@ _HOME = {
     "export_nwb": "bitspike.export",
     "export_phy": "bitspike.export",
     "fetch": "sensors.datasets",
+    "open_events": "sensors.events.opening",
     "open_recording": "sensors.recording",
     "packaged_chains": "pipeline.chain",
     "parse_chain": "pipeline.chain",
@@ -51,6 +58,7 @@ _HOME = {
     "score": "bitspike.scoring",
     "simulate": "sensors.neural_simulator:simulate_neural",
     "train": "bitspike.training",
+    "write_events": "sensors.events.writing",
     "write_report": "bitspike.report",
     "write_waveclus_benchmark": "sensors.waveclus_benchmark",
 }
@@ -60,6 +68,9 @@ __all__ = [
     "BitspikeError",
     "Chain",
     "ChainPlan",
+    "EventFormat",
+    "EventRecording",
+    "Events",
     "MissingExtraError",
     "Recording",
     "Run",
@@ -72,6 +83,7 @@ __all__ = [
     "export_nwb",
     "export_phy",
     "fetch",
+    "open_events",
     "open_recording",
     "packaged_chains",
     "parse_chain",
@@ -82,6 +94,7 @@ __all__ = [
     "score",
     "simulate",
     "train",
+    "write_events",
     "write_report",
     "write_waveclus_benchmark",
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipeline.chain import Chain
+    from sensors.events.source import EventRecording
     from sensors.recording import Recording
 
 
@@ -31,11 +32,17 @@ def add_to(app: typer.Typer) -> None:
 def info(
     what: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="Recording, chain (a name or a TOML file), or folder of a run.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help="Recording of samples or events, chain (a name or a TOML file), or folder of a run.",
+            show_default=False,
+        ),
     ],
     chain: Annotated[
         str | None, typer.Option("--chain", metavar="NAME|FILE", help="Show that chain as designed for the recording.")
     ] = None,
+    width: o.Width = None,
+    height: o.Height = None,
     *,
     facts: dict[str, Any],
 ) -> Result:
@@ -43,6 +50,7 @@ def info(
     from bitspike.runs import Run, is_run
     from pipeline.blocks import SampleFormat
     from pipeline.chain import packaged_chains, read_chain
+    from sensors.events.opening import is_events, open_events
 
     path = Path(what)
     if what in packaged_chains() or path.suffix == ".toml":
@@ -57,6 +65,8 @@ def info(
 
         run = Run(path)
         return Result({"kind": "run", **run_document(run)}, lambda: [*run_summary(run), *_units(run.units)])
+    if not facts and is_events(path):
+        return describe_events(open_events(path, width, height))
     recording = o.opened(path, facts)
     if chain is not None:
         return _chain(read_chain(chain).build(recording.format))
@@ -93,6 +103,48 @@ def describe_recording(recording: Recording) -> Result:
             ),
             ("electrode sites", "known" if signal.positions_um else "not known"),
             ("truth", f"{len(truth):,} spikes of {truth.units} units" if truth else "none"),
+        ]
+        return [listed(pairs)]
+
+    return Result(document, lines)
+
+
+def describe_events(recording: EventRecording) -> Result:
+    """Return what an event recording is, after going through all of it."""
+    from sensors.events.source import DAMAGE, IGNORED
+
+    found, sensor = recording.summary(), recording.format
+    ignored = {name: found.counts[name] for name in IGNORED if found.counts.get(name)}
+    document = {
+        "kind": "events",
+        "path": str(recording.path),
+        "format": recording.source_format,
+        **asdict(sensor),
+        "size_from": recording.size_from,
+        "events": found.events,
+        "brighter": found.brighter,
+        "first_us": found.first_us,
+        "last_us": found.last_us,
+        "seconds": found.seconds,
+        "rate_hz": found.rate_hz,
+        "damage": found.damage,
+        "ignored": ignored,
+    }
+
+    def lines() -> list[RenderableType]:
+        from bitspike.printed import listed
+
+        damage = [f"{count:,} {DAMAGE[name]}" for name, count in found.damage.items()]
+        passed = [f"{count:,} {IGNORED[name]}" for name, count in ignored.items()]
+        pairs: list[tuple[str, Any]] = [
+            ("events", str(recording.path)),
+            ("format", recording.source_format),
+            ("sensor", f"{sensor.width} x {sensor.height} pixels, by {recording.size_from}"),
+            ("count", f"{found.events:,}: {found.brighter:,} brighter, {found.events - found.brighter:,} darker"),
+            ("time", f"{found.first_us:,} to {found.last_us:,} µs: {found.seconds:.6f} s"),
+            ("rate", f"{found.rate_hz / 1e6:.3f} million events per second"),
+            ("damage", "; ".join(damage) or "none"),
+            *([("passed over", "; ".join(passed))] if passed else []),
         ]
         return [listed(pairs)]
 

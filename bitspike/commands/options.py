@@ -32,6 +32,9 @@ Settings = Annotated[
     list[str], typer.Option("--set", metavar="LABEL.PARAMETER=VALUE", help="Change a parameter of the chain; may be repeated.")
 ]
 
+Width = Annotated[int | None, _fact("--width", "N", "Columns of the event camera's sensor.")]
+Height = Annotated[int | None, _fact("--height", "N", "Rows of the event camera's sensor.")]
+
 FILE_FACTS = {
     "rate_hz": Annotated[float | None, _fact("--rate", "HZ", "Sampling rate.")],
     "channels": Annotated[int | None, _fact("--channels", "N", "Interleaved channels.")],

@@ -79,10 +79,13 @@ class _RowReader:
                 yield Piece(columns, (done, keeper.last, keeper.counts), keeper.counts)
 
 
-def is_events(path: Path) -> bool:
-    """Tell whether an HDF5 file holds events."""
-    with _h5py().File(path, "r") as file:
-        return _place(file) is not None
+def is_hdf5_events(path: Path) -> bool:
+    """Tell whether an HDF5 file holds events; without h5py, or where the file is damaged, nobody knows."""
+    try:
+        with _h5py().File(path, "r") as file:
+            return _place(file) is not None
+    except (MissingExtraError, OSError):
+        return False
 
 
 def _place(file: Any) -> _Place | None:

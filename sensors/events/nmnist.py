@@ -23,6 +23,7 @@ from sensors.events.words import WordReader
 
 WORD = np.dtype(("u1", (5,)))
 TIME_BITS = 23
+LOOK = 1000  # events that a file is known by
 
 
 def records(raw: np.ndarray) -> np.ndarray:
@@ -30,6 +31,13 @@ def records(raw: np.ndarray) -> np.ndarray:
     wide = raw.astype(np.uint32)
     t = ((wide[:, 2] & 0x7F) << 16) | (wide[:, 3] << 8) | wide[:, 4]
     return record(t, wide[:, 0], wide[:, 1], wide[:, 2] >> 7)
+
+
+def is_nmnist(path: Path) -> bool:
+    """Tell whether a file seems to hold five-byte events: times that rise, but for a wrap."""
+    raw = np.fromfile(path, WORD, LOOK)
+    times = records(raw) & np.uint64(0xFFFFFFFF)
+    return path.stat().st_size % WORD.itemsize == 0 and len(raw) > 0 and int((times[1:] < times[:-1]).sum()) <= 1
 
 
 def read_nmnist(path: Path, facts: EventFacts) -> EventRecording:

@@ -39,6 +39,15 @@ def named(given: Any) -> dict[str, str]:
     return {role: names[0] for role, names in found.items() if names}
 
 
+def is_npy_events(path: Path) -> bool:
+    """Tell whether an ``.npy`` file is a structured array of events."""
+    try:
+        dtype = np.load(path, mmap_mode="r", allow_pickle=False).dtype
+    except (ValueError, OSError, EOFError):
+        return False
+    return dtype.names is not None and len(named(dtype.names)) == len(NAMES)
+
+
 @dataclass(frozen=True)
 class _RowReader:
     """Reads rows; `after` of its pieces is (rows so far, last time, damage)."""

@@ -107,3 +107,23 @@ def event_format(path: Path) -> str | None:
         if start.startswith(magic):
             return name
     return SUFFIXES.get(path.suffix.lower())
+
+
+def is_events(path: Path) -> bool:
+    """Tell whether a file is an event recording; flat files of five-byte events, which have no header, are told by their times."""
+    if not path.is_file():
+        return False
+    kind = event_format(path)
+    if kind == "npy":
+        from sensors.events.npy import is_npy_events
+
+        return is_npy_events(path)
+    if kind == "hdf5":
+        from sensors.events.hdf5 import is_hdf5_events
+
+        return is_hdf5_events(path)
+    if kind == "nmnist":
+        from sensors.events.nmnist import is_nmnist
+
+        return is_nmnist(path)
+    return kind is not None

@@ -101,9 +101,7 @@ def write_events(
         The format needs the ``events`` extra.
     """
     path = Path(path)
-    chosen = SUFFIXES.get(path.suffix.lower()) if format is None else format
-    if chosen not in WRITERS:
-        raise BitspikeError(f"{path}: format: {chosen or 'not clear from the name'}; choose one of {', '.join(WRITERS)} (--to)")
+    chosen = format_of(path, format)
     if path.exists() and not overwrite:
         raise BitspikeError(f"{path}: exists already: choose another name, or overwrite it")
     blocks: Iterable[Events]
@@ -124,6 +122,20 @@ def write_events(
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def format_of(path: Path, format: str | None = None) -> str:
+    """Return the format that a file is written in: `format`, or what the suffix of `path` says.
+
+    Raises
+    ------
+    BitspikeError
+        It is none of `WRITERS`.
+    """
+    chosen = SUFFIXES.get(path.suffix.lower()) if format is None else format
+    if chosen not in WRITERS:
+        raise BitspikeError(f"{path}: format: {chosen or 'not clear from the name'}; choose one of {', '.join(WRITERS)} (--to)")
+    return chosen
 
 
 def _write(
