@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,22 +115,68 @@ def image(core: str, room: Capacity | int, toolchain: str = "zig", optimise: str
     BitspikeError
         There is no such core or compiler, or the sources do not compile.
     """
-    if core not in CORES:
-        raise BitspikeError(f"no core is named {core!r}; there are: {', '.join(CORES)}")
-    chosen = CORES[core]
-    if toolchain == "zig":
-        command, libraries = [*zig(), *chosen.zig], []
-    elif toolchain == "gcc":
-        found = next(filter(None, map(shutil.which, chosen.gcc)), None)
-        if found is None:
-            raise BitspikeError(f"{core}: {' or '.join(chosen.gcc)} is not on the path; install it, or build with zig")
-        command, libraries = [found, *chosen.gcc_flags, "-nostdlib"], ["-lgcc"]
-    else:
-        raise BitspikeError(f"toolchain = {toolchain!r}; choose zig or gcc")
+    command, libraries = compiler(core, toolchain)
     script = root / "image" / "emulated.ld"
     flags = [*ALONE, f"-Wl,-T,{script}", "-Wl,--gc-sections"]
     more = [script, root / "image" / "runtime.c"]
     return compiled(f"{core}.elf", [*command, optimise, *flags], room, root, more, libraries)
+
+
+def compiler(core: str, toolchain: str) -> tuple[list[str], list[str]]:
+    """Return the command that compiles for a core, and the libraries to link in the end; arguments and errors as for `image`."""
+    if core not in CORES:
+        raise BitspikeError(f"no core is named {core!r}; there are: {', '.join(CORES)}")
+    chosen = CORES[core]
+    if toolchain == "zig":
+        return [*zig(), *chosen.zig], []
+    if toolchain != "gcc":
+        raise BitspikeError(f"toolchain = {toolchain!r}; choose zig or gcc")
+    found = next(filter(None, map(shutil.which, chosen.gcc)), None)
+    if found is None:
+        raise BitspikeError(f"{core}: {' or '.join(chosen.gcc)} is not on the path; install it, or build with zig")
+    return [found, *chosen.gcc_flags, "-nostdlib"], ["-lgcc"]
+
+
+def application(
+    core: str, name: str, files: dict[str, bytes], room: Capacity, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT
+) -> Path:
+    """Return the ELF image of the application with a generated chain, built if it was not.
+
+    Parameters
+    ----------
+    core, toolchain, optimise, root
+        As for `image`.
+    name : str
+        Of the chain, as a C name.
+    files : dict of str to bytes
+        ``<name>.h`` and ``<name>.c``, as `generate.Generated.files` gives them.
+    room : Capacity
+        The macros ``BS_MAX_...``.
+    """
+    command, libraries = compiler(core, toolchain)
+    own, folder = root / "image", kept_files({file: files[file] for file in (f"{name}.h", f"{name}.c")})
+    script = own / "application.ld"
+    entry = "_start" if core == "rv32imc" else "bs_reset"
+    flags = [*ALONE, f"-Wl,-T,{script}", "-Wl,--gc-sections", f"-Wl,-e,{entry}", f"-I{folder}", f"-I{own}"]
+    flags += [f"-DBS_CHAIN={name}", f"-DBS_CHAIN_MACRO={name.upper()}"]
+    more = [own / f"{file}.c" for file in ("application", "main", "runtime", f"start_{core}")]
+    more += [folder / f"{name}.c", folder / f"{name}.h", own / "application.h", script]
+    return compiled(f"{core}-application.elf", [*command, optimise, *flags], room, root, more, libraries)
+
+
+def kept_files(files: dict[str, bytes]) -> Path:
+    """Return a folder of the cache with files of this name and content."""
+    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:24]
+    target = cache_folder() / f"generated-{digest}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            made.mkdir()
+            for name, content in files.items():
+                (made / name).write_bytes(content)
+            with suppress(OSError):  # another program has just made the same
+                made.rename(target)
+    return target
 
 
 def host_library(compiler: Sequence[str], optimise: str, room: Capacity | int, root: Path = ROOT) -> Path:

@@ -95,7 +95,7 @@ class Generated:
             *self._refusals(),
             f"#define {own}_CHANNELS {signal.channels}",
             f"#define {own}_FRAMES {self.frames} /* of a block, at most */",
-            *[f"#define {own}_{call.label.upper()} {k} /* in output[] */" for k, call in enumerate(self._kept())],
+            *[f"#define {own}_{call.label.upper()} {k} /* in output[] */" for k, call in enumerate(self.kept_calls())],
             f"#define {own}_OUTPUTS {len(self.kept)}",
             "",
             "/* Constant: they may lie in flash. */",
@@ -103,7 +103,8 @@ class Generated:
             "",
             "typedef struct {",
             *[f"    bs_{call.running.name}_state {call.label};" for call in self.calls],
-            *[f"    uint32_t {call.label}_phase; /* of the next frame, modulo {f} */" for call, f in self._decimating()],
+            "    uint32_t first; /* number of the next frame, modulo 2^32 */",
+            *[line for call, factor in self._decimating() for line in _counters(call, factor)],
             "    uint32_t failed; /* the step that refused its tables or a block, counted from 1; 0: none has */",
             "    uint32_t full; /* blocks in which a step had no room for another spike */",
             *[f"    {kind} {MEMORY[kind]}[{length}];" for kind, length in self._memory()],
@@ -187,12 +188,11 @@ class Generated:
     def _gap(self) -> str:
         """Return the function that clears every field of every state that does not survive a gap."""
         lines = [f"void {self.name}_gap({self.name} *chain, uint32_t missing)", "{"]
-        if not self._decimating():
-            lines.append("    (void)missing;")
-        else:
+        if self._decimating():
             lines.append("    const uint32_t frames = missing;")
         for call, factor in self._decimating():
-            lines += _advance(call, factor, self._feeds(call))
+            lines += [*_advance(call, factor), f"    chain->{call.label}_first += {call.label}_frames;"]
+        lines.append("    chain->first += missing;")
         for call in self.calls:
             fields, kept = names(call.running.state.dtype), call.running.keeps_on_gap
             gone = [f".{name}" for name in fields if name not in kept] if kept else [""]
@@ -201,16 +201,12 @@ class Generated:
                 lines.append(f"    bs_clear(&{place}, sizeof {place});")
         return "\n".join([*lines, "}", ""])
 
-    def _feeds(self, call: Call) -> bool:
-        """Return whether a step that decimates too takes the output of this one."""
-        return any(other.source.frames == f"{call.label}_frames" for other, _ in self._decimating())
-
     def _process(self) -> str:
         lines = [f"int32_t {self.name}_process({self.name} *chain, const int16_t *x, uint32_t frames)", "{", "    int32_t result;"]
         lines += [f"    if (frames > {self._big}_FRAMES) {{", "        return BS_TOO_LONG;", "    }"]
         factors = {call.label: factor for call, factor in self._decimating()}
         used = {argument for call in self.calls for argument in call.arguments if isinstance(argument, str)}
-        used |= {call.source.frames for call in self.calls} | {call.output.count for call in self._kept()}
+        used |= {call.output.count for call in self.kept_calls()}
         for number, call in enumerate(self.calls, 1):
             arguments = ", ".join([f"&{self.name}_{call.label}", f"&chain->{call.label}", *map(_text, call.arguments)])
             lines += [f"    result = bs_{call.running.name}_process({arguments});", *_refuse(number, "< 0")]
@@ -219,12 +215,13 @@ class Generated:
             if f"{call.label}_spikes" in used:
                 lines.append(f"    const uint32_t {call.label}_spikes = (uint32_t)result;")
             if call.label in factors:
-                lines += _advance(call, factors[call.label], f"{call.label}_frames" in used)
-        for call in self._kept():
+                lines += _advance(call, factors[call.label])
+        for call in self.kept_calls():
             lines.append(f"    chain->output[{self._big}_{call.label.upper()}] = {_output(call)};")
+        lines += [f"    chain->{label}_first += {label}_frames;" for label in factors] + ["    chain->first += frames;"]
         return "\n".join([*lines, "    return 0;", "}", ""])
 
-    def _kept(self) -> list[Call]:
+    def kept_calls(self) -> list[Call]:
         """Return the steps whose outputs are handed out, in their order."""
         return [call for call in self.calls if call.step.label in self.kept]
 
@@ -238,7 +235,7 @@ class Generated:
     def _uses(self, name: str) -> int:
         """Return the most elements of a constant array that any step or output is given; 0 where none is."""
         taken = [call.source.most for call in self.calls if name in call.arguments]
-        taken += [call.output.most for call in self._kept() if name in call.output.parts.values()]
+        taken += [call.output.most for call in self.kept_calls() if name in call.output.parts.values()]
         return max(taken, default=0)
 
 
@@ -261,19 +258,27 @@ def _refuse(number: int, bad: str) -> list[str]:
     return [f"    if (result {bad}) {{", f"        chain->failed = {number};", "        return result;", "    }"]
 
 
-def _advance(call: Call, factor: int, counts: bool) -> list[str]:
-    """Return the C that moves on the phase of a step that gives one frame of `factor`, and counts those that it gives."""
+def _counters(call: Call, factor: int) -> list[str]:
+    """Return the members of the chain's struct that keep the time of a step that gives one frame of `factor`."""
+    return [
+        f"    uint32_t {call.label}_phase; /* of the next frame that it takes, modulo {factor} */",
+        f"    uint32_t {call.label}_first; /* number of the next frame that it gives */",
+    ]
+
+
+def _advance(call: Call, factor: int) -> list[str]:
+    """Return the C that counts the frames that such a step gives, and moves on its phase."""
     phase, frames = f"chain->{call.label}_phase", call.source.frames
-    lines = []
-    if counts:
-        made = f"({phase} + {frames} + {factor - 1}u) / {factor}u - ({phase} + {factor - 1}u) / {factor}u"
-        lines.append(f"    const uint32_t {call.label}_frames = {made};")
-    return [*lines, f"    {phase} = ({phase} + {frames}) % {factor}u;"]
+    made = f"({phase} + {frames} + {factor - 1}u) / {factor}u - ({phase} + {factor - 1}u) / {factor}u"
+    return [f"    const uint32_t {call.label}_frames = {made};", f"    {phase} = ({phase} + {frames}) % {factor}u;"]
 
 
 def _output(call: Call) -> str:
     """Return the `bs_output` of a step."""
     output = call.output
-    fields = [f".count = {output.count}"] + ([f".channels = {output.channels}"] if output.channels else [])
+    fields = [f".count = {output.count}", f".first = {output.first}"] + (
+        [f".channels = {output.channels}"] if output.channels else []
+    )
     fields += [f".{name} = {_text(part)}" for name, part in output.parts.items()]
+    fields += [f".{name}_length = {each}" for name in ("waveform", "features") if (each := output.each(name))]
     return f"(bs_output){{{', '.join(fields)}}}"

@@ -24,7 +24,7 @@ RESERVED = (
     "return short signed sizeof static struct switch typedef union unsigned void volatile while"
 )
 # what generated C has of its own: variables, members of the chain's struct, functions and macros
-OWN = "frames x result chain calm unsorted failed full longs shorts bytes output outputs channels init reset gap process main"
+OWN = "frames first x result chain calm unsorted failed full longs shorts bytes output outputs channels init reset gap process main"
 NOT_FREE = {*RESERVED.split(), *OWN.split()}
 COLUMNS = ("at", "channel", "amplitude", "unit")
 SHORTS, LONGS, BYTES = "int16_t", "int32_t", "uint8_t"
@@ -77,8 +77,8 @@ class Output:
         Of the step, as a C name.
     count : str
         Frames of samples, or spikes.
-    frames : str
-        Frames of the stretch.
+    frames, first : str
+        Frames of the stretch, and the number of the first.
     most, most_frames : int
         The most that `count` and `frames` can be.
     channels : int
@@ -90,10 +90,16 @@ class Output:
     label: str
     count: str
     frames: str
+    first: str
     most: int
     most_frames: int
     channels: int
     parts: dict[str, Array | str] = field(default_factory=dict)
+
+    def each(self, name: str) -> int:
+        """Return how many numbers of one of the chain's arrays belong to a frame or spike; 0 if it is not there."""
+        part = self.parts.get(name)
+        return part.length // self.most if isinstance(part, Array) and self.most else 0
 
 
 @dataclass(frozen=True)
@@ -154,13 +160,13 @@ def calls(chain: Chain, steps: list[Step], frames: int, spikes: int, kept: list[
     BitspikeError
         A stage does not say how it is called, or two labels make the same C name.
     """
-    start = Output(INPUT, "frames", "frames", frames, frames, chain.signal.channels, {"data": "x", "flags": "calm"})
+    start = Output(INPUT, "frames", "frames", "chain->first", frames, frames, chain.signal.channels, {"data": "x", "flags": "calm"})
     made = {INPUT: start}
     found: list[Call] = []
     taken = set(NOT_FREE)
     for number, step in enumerate(steps):
         running, label = chain.stages[step.label], step.label.replace("-", "_")
-        made_from_it = {label, *(f"{label}_{what}" for what in ("phase", "frames", "spikes"))}
+        made_from_it = {label, *(f"{label}_{what}" for what in ("phase", "first", "frames", "spikes"))}
         if made_from_it & taken:
             raise BitspikeError(f"stage {step.stage.name}: label {step.label!r} is no free name in C; choose another")
         taken |= made_from_it
@@ -182,14 +188,14 @@ def _call(number: int, step: Step, running: Stage, label: str, sources: list[Out
     factor, room = running.factor, 0
     if running.gives is Samples:
         most = -(-source.most_frames // factor) + 1 if factor != 1 else source.most_frames
-        count = f"{label}_frames" if factor != 1 else source.frames
-        output = Output(label, count, count, most, most, running.output.channels, dict(samples.parts) if samples else {})
+        count, first = (f"{label}_frames", f"chain->{label}_first") if factor != 1 else (source.frames, source.first)
+        output = Output(label, count, count, first, most, most, running.output.channels, dict(samples.parts) if samples else {})
     else:
         most = running.room(source.most_frames, taken.most if taken else 0) or (taken.most if taken else 0)
         most = room = min(most, spikes) if "room" in running.call else most
         count = f"{label}_spikes" if "out_at" in running.call or taken is None else taken.count
         parts = dict(taken.parts) if taken and "out_at" not in running.call else {}
-        output = Output(label, count, source.frames, most, source.most_frames, 0, parts)
+        output = Output(label, count, source.frames, source.first, most, source.most_frames, 0, parts)
     snippet = running.output.snippet
     lengths = {"data": output.most * output.channels, "flags": output.most, "waveform": output.most * snippet[0] * snippet[1]}
     lengths |= dict.fromkeys(COLUMNS, output.most) | {"features": output.most * running.features_given}

@@ -15,6 +15,9 @@ from pipeline.errors import BitspikeError
 from pipeline.layout import names
 from pipeline.stage import HOST, Stage
 
+# What the library can be compiled for at the least, where a chain does not need more.
+LEAST = {**dict.fromkeys(Capacity().limits(), 1), "waiting_spikes": 16}
+
 
 class Laid:
     """The host's kernels on the memory layout of a compiled library.
@@ -40,9 +43,9 @@ class Laid:
 
 
 def chain_capacity(chain: Chain) -> Capacity:
-    """Return the least that a library must be compiled for to run a chain: the most that any stage needs, and one of all else."""
+    """Return the least that a library must be compiled for to run a chain: the most that any stage needs."""
     needs = [running.needed(running.parameters, running.signal).limits() for running in chain.stages.values()]
-    return Capacity(**{name: max(1, *(need[name] for need in needs)) for name in Capacity().limits()})
+    return Capacity(**{name: max(least, *(need[name] for need in needs)) for name, least in LEAST.items()})
 
 
 def laid_chain(plan: ChainPlan, signal: SampleFormat, trained: dict[str, np.ndarray] | None = None) -> Chain:

@@ -4,7 +4,7 @@
 enum { MAGIC, SCHEMA, VERSION, BYTES, LIMITS, ENTRIES, WORDS }; /* the words of the header */
 
 #define ALIGNMENT 8u
-#define MOST_LIMITS 16u
+#define MOST_LIMITS 32u
 #define MOST_ENTRIES 4096u
 #define ENTRY_BYTES (BS_IMAGE_STAGE_BYTES + BS_IMAGE_LABEL_BYTES + 8u)
 
@@ -70,7 +70,7 @@ static int32_t check_header(const uint8_t *image, uint32_t size)
         return BS_IMAGE_TRUNCATED;
     }
     const uint32_t limits = bs_capacity(mine, MOST_LIMITS), bytes = word(image + 4 * BYTES);
-    if (word(image + 4 * LIMITS) != limits) {
+    if (limits > MOST_LIMITS || word(image + 4 * LIMITS) != limits) {
         return BS_IMAGE_CAPACITY;
     }
     if (bytes < 4u * (WORDS + limits) + 4u || bytes > INT32_MAX || bytes % ALIGNMENT != 0) {

@@ -9,6 +9,7 @@
 /* An output of a chain for one block. Its arrays are the chain's, until the next block; what it does not have is null. */
 typedef struct {
     uint32_t count;          /* frames of samples, or spikes */
+    uint32_t first;          /* number of the block's first frame in the output's own stream, modulo 2^32 */
     uint32_t channels;       /* of samples; of spikes 0 */
     const int16_t *data;     /* samples: [count][channels] */
     const uint8_t *flags;    /* samples: [count] */
@@ -16,8 +17,9 @@ typedef struct {
     const int32_t *channel;
     const int32_t *amplitude;
     const int32_t *unit;
-    const int16_t *waveform; /* spikes: [count][frames and channels of a snippet] */
-    const int32_t *features; /* spikes: [count][features] */
+    const int16_t *waveform; /* spikes: [count][waveform_length], channels innermost */
+    const int32_t *features; /* spikes: [count][features_length] */
+    uint32_t waveform_length, features_length;
 } bs_output;
 
 #endif
