@@ -21,7 +21,7 @@ all: $(READY)
 $(READY): pyproject.toml meson.build
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'meson-python>=0.17' 'meson>=1.4' ninja
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[ephys,plot,firmware,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[ephys,events,plot,firmware,test]'
 	touch $@
 
 $(BENCH_READY): $(READY)
