@@ -7,9 +7,9 @@
 /* y[n] = (b (x[n] - x[n-2]) + c1 y[n-1] + c2 y[n-2]) / 2^29, rounded down. */
 BS_INLINE int32_t section(int32_t b, int32_t c1, int32_t c2, int32_t x, int32_t x2, int32_t y1, int32_t y2)
 {
-    const uint64_t feedback = (uint64_t)((int64_t)c1 * y1) + (uint64_t)((int64_t)c2 * y2);
-    const int64_t total = (int64_t)((uint64_t)((int64_t)b * bs_subtract(x, x2)) + feedback);
-    return (int32_t)(total >> COEFFICIENT_BITS);
+    const int64_t forward = (int64_t)b * bs_subtract(x, x2), back1 = (int64_t)c1 * y1, back2 = (int64_t)c2 * y2;
+    const uint64_t total = (uint64_t)forward + (uint64_t)back1 + (uint64_t)back2; /* damaged tables may make it wrap */
+    return (int32_t)((int64_t)total >> COEFFICIENT_BITS);
 }
 
 #if BS_DSP
