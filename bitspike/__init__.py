@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bitspike.export import export_nwb, export_phy, read_sorting
+    from bitspike.generating import tables
     from bitspike.report import write_report
     from bitspike.runner import replay
     from bitspike.runs import Run
@@ -57,6 +58,7 @@ _HOME = {
     "replay": "bitspike.runner",
     "score": "bitspike.scoring",
     "simulate": "sensors.neural_simulator:simulate_neural",
+    "tables": "bitspike.generating",
     "train": "bitspike.training",
     "write_events": "sensors.events.writing",
     "write_report": "bitspike.report",
@@ -93,6 +95,7 @@ __all__ = [
     "replay",
     "score",
     "simulate",
+    "tables",
     "train",
     "write_events",
     "write_report",

@@ -152,13 +152,14 @@ class Generated:
             ("BS_TABLES_SCHEMA", str(schema()), f"these tables are of schema {schema()}"),
         ):
             lines += [f"#if {macro} != {value}", f'#error "{self.name}: {what}: {cure}"', "#endif"]
-        for name, least in self._needed().limits().items():
+        for name, least in self.needed().limits().items():
             if least > 0:
                 macro = f"BS_MAX_{name.upper()}"
                 lines += [f"#if {macro} < {least}", f'#error "{self.name}: compile with {macro} = {least} or more"', "#endif"]
         return [*lines, ""]
 
-    def _needed(self) -> Capacity:
+    def needed(self) -> Capacity:
+        """Return what the library must be compiled for, for the stages that are in the C; what they do not use is 0."""
         needs = [call.running.needed(call.running.parameters, call.running.signal).limits() for call in self.calls]
         return Capacity(**{name: max((need[name] for need in needs), default=0) for name in Capacity().limits()})
 

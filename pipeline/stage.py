@@ -233,6 +233,10 @@ class Stage(ABC):
         self.position = first.stop
         return result
 
+    def responses(self, hz: np.ndarray) -> dict[str, np.ndarray]:
+        """Return a filter's gain at these frequencies, by "ideal" and "quantised" where there are both; of other stages nothing."""
+        return {}
+
     def report(self) -> dict[str, Any]:
         """Return what is proved, and where it costs time also what is measured, about the tables."""
         return dict(self.proofs)

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from sensors.recording import Recording
 
 
-CHANNELS, RATE_HZ = 64, 24_000.0  # that a chain is designed for where nothing is said
-
-
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
     app.command(name="info")(info)
@@ -47,18 +44,15 @@ def info(
     facts: dict[str, Any],
 ) -> Result:
     """Say what a recording, a chain or a run is; of a chain also what its design proves and how exact it is."""
+    from bitspike.formats import said_format
     from bitspike.runs import Run, is_run
-    from pipeline.blocks import SampleFormat
     from pipeline.chain import packaged_chains, read_chain
     from sensors.events.opening import is_events, open_events
 
     path = Path(what)
     if what in packaged_chains() or path.suffix == ".toml":
         plan = read_chain(what)
-        known: dict[str, Any] = {name: facts[name] for name in ("rate_hz", "uv_per_count", "bits") if name in facts}
-        width = facts.get("channels", plan.max_channels or CHANNELS)
-        said: dict[str, Any] = {"rate_hz": RATE_HZ, "channels": width, **known}
-        return _chain(plan.build(SampleFormat(**said)))
+        return _chain(plan.build(said_format(plan, facts)))
     if is_run(path):
         from bitspike.printed import run_summary
         from bitspike.replies import run_document

@@ -202,6 +202,14 @@ class Bandpass(Stage):
         self.step(x, filtered, len(x), self.signal.channels)
         return Samples(samples.start, filtered, samples.flags)
 
+    def responses(self, hz: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the gains of the Butterworth filter that was asked for, and of its coefficients as they are in the tables."""
+        p, t, omega = self.parameters, self.tables, 2 * np.pi * np.asarray(hz) / self.signal.rate_hz
+        ideal = butterworth_sections(p.order, p.low_hz, _high(p, self.signal.rate_hz), self.signal.rate_hz)
+        b, c1, c2 = (t[name][: p.order] / 2.0**COEFFICIENT_BITS for name in ("b", "c1", "c2"))
+        quantised = np.stack([b, 0 * b, -b, 0 * b + 1, -c1, -c2], axis=1)
+        return {name: np.abs(np.prod(_responses(sos, omega), axis=0)) for name, sos in (("ideal", ideal), ("quantised", quantised))}
+
     def report(self) -> dict[str, Any]:
         """Return the proofs, and the noise measured against float64 on random input, relative to the input's quantisation."""
         return {**self.proofs, **measure_noise(self)}

@@ -274,6 +274,15 @@ class Decimate(Stage):
         flagged = self.step(samples.data, samples.frame_flags, data, flags, samples.start % factor, frames, self.signal.channels)
         return Samples(first, data, flags if flagged else None)
 
+    def responses(self, hz: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the gains before decimation, with the FIR as it was fitted and as it is in the tables."""
+        p, t = self.parameters, self.tables
+        response = Response(int(t["order"]), int(t["ratio"]), int(t["keep"]), self.signal.rate_hz, p.passband_hz)
+        taps = t["coefficients"][: int(t["taps"])].astype(np.float64)
+        ideal = response.least_squares(len(taps))
+        firs = {"ideal": ideal / ideal.sum(), "quantised": taps / taps.sum()}
+        return {name: np.abs(response.comb(hz) * response.fir(fir, hz)) for name, fir in firs.items()}
+
     @cached_property
     def factor(self) -> int:
         """Input frames of one output frame."""

@@ -1,0 +1,25 @@
+"""What a chain shall be designed for: the format of a recording, of the one that it was trained on, or what a person says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bitspike.runs import Run
+from pipeline.blocks import SampleFormat
+from pipeline.chain import ChainPlan
+
+CHANNELS, RATE_HZ = 64, 24_000.0  # where nothing is said
+SAID = ("rate_hz", "channels", "uv_per_count", "bits")  # of the facts about a recording, those that are of its format
+
+
+def said_format(plan: ChainPlan, facts: dict[str, Any]) -> SampleFormat:
+    """Return the format that a person describes by some of `SAID`; the rest is usual, the channels as many as the chain takes."""
+    given: dict[str, Any] = {"rate_hz": RATE_HZ, "channels": plan.max_channels or CHANNELS}
+    return SampleFormat(**given | {name: facts[name] for name in SAID if name in facts})
+
+
+def trained_format(run: Run) -> SampleFormat:
+    """Return the format of the recording that a run is of."""
+    about = run.manifest.recording
+    sites = tuple((float(x), float(y)) for x, y in about["positions_um"])
+    return SampleFormat(about["rate_hz"], about["channels"], about["uv_per_count"], about["bits"], sites, tuple(about["groups"]))
