@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pipeline.blocks import UNSORTED, EventFormat, Events, SampleFormat, Samples, Spikes
     from pipeline.chain import Chain, ChainPlan, packaged_chains, parse_chain, read_chain
     from pipeline.errors import BitspikeError, MissingExtraError
+    from sensors.cytometry.parameters import CytometerParameters
+    from sensors.cytometry.recording import simulate_cytometry
+    from sensors.cytometry.truth import ParticleTruth, read_particle_truth
     from sensors.datasets import catalogue, fetch
     from sensors.events.opening import open_events
     from sensors.events.source import EventRecording
@@ -33,10 +36,12 @@ _HOME = {
     "BitspikeError": "pipeline.errors",
     "Chain": "pipeline.chain",
     "ChainPlan": "pipeline.chain",
+    "CytometerParameters": "sensors.cytometry.parameters",
     "EventFormat": "pipeline.blocks",
     "EventRecording": "sensors.events.source",
     "Events": "pipeline.blocks",
     "MissingExtraError": "pipeline.errors",
+    "ParticleTruth": "sensors.cytometry.truth",
     "Recording": "sensors.recording",
     "Run": "bitspike.runs",
     "SampleFormat": "pipeline.blocks",
@@ -53,11 +58,13 @@ _HOME = {
     "packaged_chains": "pipeline.chain",
     "parse_chain": "pipeline.chain",
     "read_chain": "pipeline.chain",
+    "read_particle_truth": "sensors.cytometry.truth",
     "read_sorting": "bitspike.export",
     "read_truth": "sensors.truth",
     "replay": "bitspike.runner",
     "score": "bitspike.scoring",
     "simulate": "sensors.neural_simulator:simulate_neural",
+    "simulate_cytometry": "sensors.cytometry.recording",
     "tables": "bitspike.generating",
     "train": "bitspike.training",
     "write_events": "sensors.events.writing",
@@ -70,10 +77,12 @@ __all__ = [
     "BitspikeError",
     "Chain",
     "ChainPlan",
+    "CytometerParameters",
     "EventFormat",
     "EventRecording",
     "Events",
     "MissingExtraError",
+    "ParticleTruth",
     "Recording",
     "Run",
     "SampleFormat",
@@ -90,11 +99,13 @@ __all__ = [
     "packaged_chains",
     "parse_chain",
     "read_chain",
+    "read_particle_truth",
     "read_sorting",
     "read_truth",
     "replay",
     "score",
     "simulate",
+    "simulate_cytometry",
     "tables",
     "train",
     "write_events",

@@ -82,3 +82,41 @@ def waveclus(
         "recordings": [{"path": path, "seconds": seconds, "spikes": spikes} for path, seconds, spikes in rows],
     }
     return Result(document, lambda: [grid(LABEL, ["recording", "seconds", "true spikes"], rows)])
+
+
+@group.command(name="cytometry")
+@command
+def cytometry(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make.", show_default=False)],
+    parameters: Annotated[
+        Path | None,
+        typer.Option("--parameters", metavar="FILE", help="Where to start from, .toml or .json; what is given here overrules it."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Length; 1 unless said otherwise.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="PER_SECOND", help="Particles per second; 150 unless said otherwise.")
+    ] = None,
+    classes: Annotated[
+        str, typer.Option("--classes", metavar="UM,UM", help="Mean diameters of the kinds of spheres; 16,20 unless said otherwise.")
+    ] = "",
+    run: Annotated[int | None, typer.Option("--run", metavar="R", help="Number of the run: each has drifted otherwise.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="The same seed gives the same bytes.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier recording of this simulator.")] = False,
+) -> Result:
+    """Write an event camera's recording of spheres in a channel with known particles, and its figures beside measured ones."""
+    from bitspike.cytometry import beside_measured, diameters
+    from sensors.cytometry.parameters import CytometerParameters, read_parameters
+    from sensors.cytometry.recording import simulate_cytometry
+
+    given = {"seconds": seconds, "rate": rate, "run": run, "seed": seed, "classes": diameters(classes) if classes else None}
+    plan = CytometerParameters() if parameters is None else read_parameters(parameters)
+    plan_seconds = plan.seconds if seconds is None else seconds
+    with progress("simulating") as advance:
+        made = simulate_cytometry(
+            out,
+            plan,
+            overwrite=overwrite,
+            progress=lambda done: advance(done * plan_seconds, plan_seconds),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    return Result(*beside_measured(made))

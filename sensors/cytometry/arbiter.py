@@ -16,7 +16,7 @@ from numba import njit
 
 # What `clock` holds, float64: when the readout is free, the last time stamp.
 FREE, STAMP = range(2)
-# What `count` holds, int64: the next row, pixels waiting, the first and the number of held pixels, random numbers drawn, events out.
+# What `count` holds, int64: the next row, pixels waiting, first and number of held pixels, random numbers drawn, events put out.
 ROW, WAITING, FIRST, HELD, DRAWN, OUT = range(6)
 
 
