@@ -78,4 +78,5 @@ def test_energy_of_68_channels(core, most):
 
 
 def test_every_stage_has_a_budget():
-    assert {name for name in REGISTRY if has(name)} == {name for name, _ in BUDGETS}
+    sorter = {"sorter"}  # what it costs depends on what it learned: test_implant.py has its budget
+    assert {name for name in REGISTRY if has(name)} - sorter == {name for name, _ in BUDGETS}

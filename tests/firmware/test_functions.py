@@ -30,6 +30,20 @@ DAMAGE = {  # scalar fields and values that no design gives them
     "exclusion": {"rounds": 5, "sweep": 1 << 31, "refractory": 1 << 31, "rebound": 1 << 31},
     "extrema": {"width": 2, "neighbours": 0},
     "reference": {"groups": 0},
+    "sorter": {
+        "neighbours": 13,
+        "width": 97,
+        "before": -1,
+        "feature_from": 90,
+        "feature_width": 65,
+        "dimensions": 9,
+        "adapt": 32,
+        "arrival": -1,
+        "reach": 513,
+        "delay": 513,
+        "ticks": 0,
+        "units": -1,
+    },
     "snippets": {"width": 129, "before": 200, "neighbours": 17, "upsample": 3, "tail": 1 << 31},
     "threshold": {"fixed": 32_768, "noise_stride": 0, "noise_learn": 17, "noise_gain": 65_537, "refractory": 1 << 31},
 }
@@ -124,10 +138,30 @@ def test_damaged_lists_are_refused(field, index, value, library):
     assert call(library, "bs_reference_init", running.tables, running.state) == BAD_TABLES
 
 
+@pytest.mark.parametrize(
+    ("field", "index", "value"),
+    [
+        ("neighbour", (23, 0), 24), ("clusters", 3, 9), ("clusters", 23, -1), ("cluster_unit", (0, 1), 2), ("unit_channel", 1, 24),
+        ("candidates", 2, 33), ("candidate", (2, 0), 2), ("energy", 0, 0), ("row_energy", 1, -1), ("low", 0, -1), ("low", 1, 5000),
+        ("high", 1, 40_000),
+    ],
+)  # fmt: skip
+def test_damage_of_what_a_sorter_learned_is_refused(field, index, value, library):
+    cls = REGISTRY["sorter"]
+    running = cls(next(iter(cls.examples())), example_format(), engine=Native(library))
+    t = running.tables
+    t["units"], t["clusters"][0], t["candidates"][2] = 2, 2, 1
+    t["energy"][:2] = t["row_energy"][:2] = 1
+    t["high"][:2] = 4096
+    assert call(library, "bs_sorter_init", t, running.state) == 0
+    t[field][index] = value
+    assert call(library, "bs_sorter_init", t, running.state) == BAD_TABLES
+
+
 def test_spikes_that_no_detector_gives_are_refused_alike(engine):
     signal = example_format()
     x = np.zeros((100, signal.channels), np.int16)
-    for name in ("exclusion", "snippets"):
+    for name in ("exclusion", "snippets", "sorter"):
         cls = REGISTRY[name]
         for sample, channel in ((-1000, 0), (500, 0), (50, 6), (50, -1)):
             spikes = Spikes(0, 100, np.array([sample]), np.array([channel], np.int32), np.array([-100], np.int32))

@@ -9,6 +9,7 @@ from firmware.native import Native
 from pipeline.chain import load_stages
 from pipeline.checks import (
     ContractBroken,
+    _fresh,
     check_full_scale,
     check_same_as_host,
     example_format,
@@ -16,7 +17,7 @@ from pipeline.checks import (
     require_same,
     run,
 )
-from pipeline.stage import REGISTRY
+from pipeline.stage import HOST, REGISTRY
 
 load_stages()
 
@@ -47,6 +48,11 @@ MUTATIONS = [
     ("reference", "positive * reciprocal >> shift", "positive * reciprocal >> (shift + 1)"),
     ("snippets", "turn >= 3 * size", "turn >= 2 * size"),
     ("snippets", "int32_t total = 1 << 14", "int32_t total = 0"),
+    ("sorter", "#define SHORT 3", "#define SHORT 1"),
+    ("sorter", "#define FEATURE_BITS 12", "#define FEATURE_BITS 11"),
+    ("sorter", "own * 13 >> 5", "own * 5 >> 5"),
+    ("sorter", "+ (1 << (SCALE_BITS - 1))", ""),
+    ("sorter", "age - other <= tables->reach", "age - other < tables->reach / 2"),
     ("threshold", "#define FRACTION 12u", "#define FRACTION 11u"),
     ("threshold", "now < before && now <= after", "now <= before && now < after"),
 ]
@@ -61,6 +67,7 @@ HEADERS = [  # what several stages share, by one of them
     ("bandpass", "fixed.h", "INT64_C(0x80000000)", "INT64_C(0x40000000)"),
     ("adc", "fixed.h", "1u << (shift - 1u)", "1u << shift >> 2"),
 ]
+NEEDS = {"sorter": ("gaussian",)}  # other files of the library
 VARIANTS = {
     ("biquad", "pairs.h"),
     ("reference", "pairs.h"),
@@ -78,6 +85,7 @@ ENTRIES = {  # by stage: a field of its tables, the place in it, and what is add
     "extrema": ("width", (), -1),
     "reference": ("begin", (1,), 1),
     "snippets": ("taps", (3, 3), 1),
+    "sorter": ("level", (0,), 2000),
     "threshold": ("positive", (), 1),
 }
 PLACE = r"(sample \d+, channel \d+|\w+\[[\d, ]+\]): -?\d+, expected -?\d+$"
@@ -89,7 +97,7 @@ def require_noticed(name, file, old, new, root):
     assert old in text
     file.write_text(text.replace(old, new))
     for other in build.sources(root):
-        if other.stem not in (name, "version"):
+        if other.stem not in (name, "version", *NEEDS.get(name, ())):
             other.unlink()  # compiling them takes time
     dsp = int((name, file.name) in VARIANTS)
     engine, cls = Native(build.host_library(["gcc", f"-DBS_DSP={dsp}"], "-O0", 24, root)), REGISTRY[name]
@@ -113,9 +121,9 @@ def test_changed_table_entry_is_noticed(name):
     cls, signal, (field, place, more) = REGISTRY[name], example_format(), ENTRIES[name]
     x = example_signal(6000, signal)
     parameters = next(iter(cls.examples()))
-    changed = cls(parameters, signal, engine=Native())
+    changed = _fresh(cls, parameters, Native())
     changed.tables[field][place] = int(changed.tables[field][place]) + more
-    got, expected = (run(running, x, [0, len(x)], signal) for running in (changed, cls(parameters, signal)))
+    got, expected = (run(running, x, [0, len(x)], signal) for running in (changed, _fresh(cls, parameters, HOST)))
     with pytest.raises(ContractBroken, match=f"^{name}: .*({PLACE}|{SHAPE})"):
         require_same(name, "with another table", got, expected)
 

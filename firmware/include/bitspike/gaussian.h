@@ -7,6 +7,8 @@
 
 #include "bitspike/config.h"
 
+_Static_assert(BS_MAX_FEATURES >= 1 && BS_MAX_FEATURES <= 8, "BS_MAX_FEATURES: 1 to 8");
+
 #define BS_TRIANGLE (BS_MAX_FEATURES * (BS_MAX_FEATURES + 1) / 2)
 #define BS_INVERSE_BITS 28
 #define BS_WHITE_BITS 4             /* fractional bits of whitened features */

@@ -6,6 +6,8 @@
 
 #define BS_SORTER_TICK 16       /* frames at a time */
 #define BS_SORTER_PER_TICK 16   /* spikes that one tick may bring */
+#define BS_SORTER_OLDEST 512    /* frames by which a spike may be older than the block that brings it */
+_Static_assert(BS_MAX_WAITING_SPIKES >= BS_SORTER_PER_TICK, "BS_MAX_WAITING_SPIKES: 16 at least");
 
 typedef struct {                /* what the parameters become, and what was learned */
     int32_t learned;            /* whether anything was */
@@ -42,5 +44,39 @@ typedef struct {                /* what the parameters become, and what was lear
     int32_t candidate[BS_MAX_CHANNELS][BS_MAX_CANDIDATES];  /* units that reach a channel, nearest first */
     int32_t level[BS_MAX_CHANNELS];     /* the smallest spike */
 } bs_sorter_tables;
+
+typedef struct {                /* what one block leaves for the next; all zero to start */
+    int32_t frame;              /* frames since the stream began, modulo 2^30 */
+    int16_t ring[BS_MAX_HELD_FRAMES][BS_MAX_CHANNELS]; /* the last of them; sorted spikes are taken out of them */
+    int32_t tick_of[BS_MAX_WAITING_SPIKES / BS_SORTER_PER_TICK];        /* the latest ticks, and how many spikes each has brought */
+    int32_t tick_spikes[BS_MAX_WAITING_SPIKES / BS_SORTER_PER_TICK];
+    int32_t arriving;           /* spikes that came before their turn to wait */
+    int32_t arrive_at[BS_MAX_WAITING_SPIKES];       /* frame from the start of the block, channel, amplitude */
+    int32_t arrive_channel[BS_MAX_WAITING_SPIKES];
+    int32_t arrive_amplitude[BS_MAX_WAITING_SPIKES];
+    int32_t waiting;            /* spikes that wait until all that may overlap them has come */
+    int32_t wait_at[BS_MAX_WAITING_SPIKES];
+    int32_t wait_channel[BS_MAX_WAITING_SPIKES];
+    int32_t wait_amplitude[BS_MAX_WAITING_SPIKES];
+    int32_t drift[BS_MAX_CHANNELS][BS_MAX_CLUSTERS][BS_MAX_FEATURES];   /* of the centres, Q11; survives a gap */
+    int32_t dropped;            /* spikes dropped because a tick brought too many */
+} bs_sorter_state;
+
+/* Checks the tables and sets the state to start from; returns 0 or BS_BAD_TABLES. */
+int32_t bs_sorter_init(const bs_sorter_tables *tables, bs_sorter_state *state);
+
+/* Forgets everything. */
+void bs_sorter_reset(bs_sorter_state *state);
+
+/* Forgets the signal, after lost frames, but not the drift. */
+void bs_sorter_gap(bs_sorter_state *state);
+
+/* Takes in a block x: int16 [frames][channels], and the `spikes` spikes that became known in it: spike_at, int32, frame in the block
+ * or up to BS_SORTER_OLDEST before; spike_channel; spike_amplitude. Writes those decided to out_*, at most `room`; out_unit is -1 for
+ * what no unit explains. Returns how many, or BS_NO_CHANNEL or BS_NO_TIME. */
+int32_t bs_sorter_process(const bs_sorter_tables *tables, bs_sorter_state *state, const int16_t *x,
+                          const int32_t *spike_at, const int32_t *spike_channel, const int32_t *spike_amplitude,
+                          int32_t *out_at, int32_t *out_channel, int32_t *out_amplitude, int32_t *out_unit,
+                          uint32_t frames, uint32_t channels, uint32_t spikes, uint32_t room);
 
 #endif
