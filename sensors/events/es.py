@@ -3,7 +3,8 @@
 A header of 20 bytes: "Event Stream", the version (three bytes, 2 the first), the type (1, contrast events), width and height (16
 bits each, little-endian). Then events of five bytes: the first holds the microseconds since the event before it in bits 7..1 and
 the polarity in bit 0; column and row follow, 16 bits each, little-endian. 0xFF in the place of the first byte stands for 127
-microseconds more, and 0xFE is passed over. Times count from 0.
+microseconds more, and 0xFE is passed over. Times count from 0. Rows count from below; they are turned so that row 0 is on top, as in all other
+formats here.
 
 Source: github.com/neuromorphicsystems/event_stream, version 2.
 """
@@ -54,7 +55,7 @@ def decode_es(  # type: ignore[no-untyped-def]
             line = np.int64(words[i + 3]) | np.int64(words[i + 4]) << 8
             t_out[n] = now
             x_out[n] = column
-            y_out[n] = line
+            y_out[n] = height - 1 - line
             p_out[n] = byte & 1
             inside = np.uint64(column < width) & np.uint64(line < height)
             n += inside
@@ -100,7 +101,7 @@ class EsWriter:
     def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
         if first_us > FURTHEST:
             raise BitspikeError(f"{path}: times of an Event Stream count from 0, and the first is {first_us} us; give --from-zero")
-        self._last = 0
+        self._last, self._rows = 0, sensor.height
         self._file = path.open("wb")
         self._file.write(MAGIC + VERSION + bytes([CONTRAST]) + np.array([sensor.width, sensor.height], "<u2").tobytes())
 
@@ -112,7 +113,8 @@ class EsWriter:
         more, left = steps // 127, steps % 127
         first = np.cumsum(more + 5) - 5  # where each event's five bytes begin
         out = np.full(int(first[-1]) + 5, 0xFF, np.uint8)
-        bytes_of = ((left << 1) | events.p, events.x & 0xFF, events.x >> 8, events.y & 0xFF, events.y >> 8)
+        below = self._rows - 1 - events.y
+        bytes_of = ((left << 1) | events.p, events.x & 0xFF, events.x >> 8, below & 0xFF, below >> 8)
         for i, column in enumerate(bytes_of):
             out[first + i] = column.astype(np.uint8)
         self._file.write(out.tobytes())

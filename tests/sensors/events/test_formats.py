@@ -240,7 +240,7 @@ def test_event_stream_by_hand(tmp_path):
     body = bytes([0xFF, 0xFE, 3 << 1 | 1, 7, 0, 9, 0, 0, 0x3F, 1, 0xEF, 0])
     path.write_bytes(b"Event Stream\x02\x00\x00\x01" + np.array([320, 240], "<u2").tobytes() + body)
     events = open_events(path).read()
-    assert [getattr(events, c).tolist() for c in COLUMNS] == [[130, 130], [7, 319], [9, 239], [1, 0]]
+    assert [getattr(events, c).tolist() for c in COLUMNS] == [[130, 130], [7, 319], [230, 0], [1, 0]]
 
 
 def test_five_byte_event_by_hand(tmp_path):
