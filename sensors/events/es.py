@@ -3,8 +3,8 @@
 A header of 20 bytes: "Event Stream", the version (three bytes, 2 the first), the type (1, contrast events), width and height (16
 bits each, little-endian). Then events of five bytes: the first holds the microseconds since the event before it in bits 7..1 and
 the polarity in bit 0; column and row follow, 16 bits each, little-endian. 0xFF in the place of the first byte stands for 127
-microseconds more, and 0xFE is passed over. Times count from 0. Rows count from below; they are turned so that row 0 is on top, as in all other
-formats here.
+microseconds more, and 0xFE is passed over. Times count from 0. Rows count from below; they are turned so that row 0 is on top, as
+in all other formats here.
 
 Source: github.com/neuromorphicsystems/event_stream, version 2.
 """

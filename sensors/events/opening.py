@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from pipeline.errors import BitspikeError
+from pipeline.errors import BitspikeError, MissingExtraError
 from sensors.events.prophesee import read_header
 from sensors.events.source import EventRecording
 from sensors.events.stated import EventFacts
@@ -88,6 +88,10 @@ def open_events(
         return opened
     except OSError as error:
         raise BitspikeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MissingExtraError:
+        raise
+    except BitspikeError as error:
+        raise error if str(error).startswith(str(path)) else BitspikeError(f"{path}: {error}") from None
 
 
 def event_format(path: Path) -> str | None:

@@ -1,0 +1,196 @@
+"""Damaged files: one line that says what is wrong, or the sound rest with the damage counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.blocks import EventFormat
+from pipeline.errors import BitspikeError
+from sensors.events import open_events, write_events
+from sensors.events.opening import is_events
+
+SENSOR = EventFormat(200, 150)
+COLUMNS = ("t_us", "x", "y", "p")
+RAW = b"% evt 3.0\n% geometry 200x150\n% end\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.raw", b"", "is empty: 0 bytes"),
+        ("a.raw", RAW, "holds no events: nothing follows its header of 35 bytes"),
+        ("a.raw", b"% evt 4.0\n\x00\x80\x00\x80", "EVT 4; EVT2, EVT2.1 and EVT3 are read"),
+        ("a.raw", b"% date today\n\x00\x80\x00\x80", "no EVT version in its header"),
+        ("a.raw", b"% evt 3.0\n\x00\x80\x00\x80", "does not say the size of the sensor; give --width and --height"),
+        ("a.raw", b"% evt 3.0\n% geometry 99999x1\n\x00\x80", "a.raw: width, height: 99999 x 1 is no event camera"),
+        ("a.raw", b"% evt 3.0\n% geometry 4000x3000\n\x00\x80", "4000 x 3000 is more than evt3 can address"),
+        ("a.raw", b"% evt 3.0\n% geometry", "header: is cut off after 20 bytes"),
+        ("a.raw", b"\x01\x02\x03\x04", "no known event format; give format="),
+        ("a.dat", b"% Version 2\n", "is truncated: its header has no type and size"),
+        ("a.dat", b"% Version 2\n\x0e\x08" + bytes(8), "holds external triggers"),
+        ("a.dat", b"% Version 2\n\x0c\x09" + bytes(8), "events of type 0x0c and 9 bytes are not read"),
+        ("a.dat", b"% Version 7\n\x0c\x08" + bytes(8), "Version: 7; DAT of version 1 and 2"),
+        ("a.aedat", b"#!AER-DAT3.1\r\n", "AEDAT 3 is not read"),
+        ("a.aedat", b"#!AER-DAT2.0\r\n# AEChip: x.y.DVS128\r\n" + bytes(8), "AEChip: DVS128 is not read; DAVIS240"),
+        ("a.aedat", b"#!AER-DAT2.0\r\n# AEChip: x.y.DAVIS240C\r\n", "holds no events"),
+        ("a.es", b"Event Stream\x02\x00\x00\x02" + bytes(20), "type atis is not read"),
+        ("a.es", b"Event Stream\x01\x00\x00\x01" + bytes(20), "version 1 is not read"),
+        ("a.es", b"Event Stream\x02\x00", "holds no events: 14 bytes"),
+        ("a.bin", b"\x01\x02\x03", "holds no events: 3 bytes"),
+        ("a.npy", b"\x93NUMPY\x01\x00", "not a readable .npy file"),
+        ("a.csv", b"\n# nothing\n", "holds no events"),
+        ("a.csv", b"t,x,y\n1,2,3\n", "columns t, x, y; events have t, x, y and p"),
+        ("a.csv", b"1,2,3\n4,5,6\n", "which column is which is not clear"),
+        ("a.csv", b"9,2,3,7\n4,5,6,9\n", "which column is which is not clear"),
+        ("a.csv", b"t,x,y,p\n1,2,3,1\n2,3,4\n", "events from 0 on: "),
+        ("a.csv", b"t,x,y,p\n1,2,3,1\n2,three,4,0\n", "events from 0 on: "),
+        ("a.csv", b"t,x,y,p\n5,2,3,1\n4,3,4,0\n", "event 1: t goes back from 5 to 4 us; sort the file by time"),
+    ],
+)
+def test_one_line_says_what_is_wrong(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BitspikeError, match=message) as caught:
+        open_events(path).read()
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_stated(tmp_path, made):
+    path = write_events(tmp_path / "a.raw", [made], sensor=SENSOR)
+    for facts, message in (
+        ({"width": 640, "height": 480}, "200 x 150 by the header, and 640 x 480 was given"),
+        ({"width": 640}, "give both --width and --height"),
+        ({"format": "evt2"}, "format is evt3 by the header, and evt2 was given"),
+        ({"format": "tape"}, "format: 'tape'; choose one of"),
+    ):
+        with pytest.raises(BitspikeError, match=message):
+            open_events(path, **facts)
+    assert open_events(path, 200, 150, pitch_um=15).format == EventFormat(200, 150, 15)
+    with pytest.raises(BitspikeError, match="no such file"):
+        open_events(tmp_path / "b.raw")
+    with pytest.raises(BitspikeError, match="a folder"):
+        open_events(tmp_path)
+
+
+def test_words_without_a_header(tmp_path):
+    (tmp_path / "a.raw").write_bytes(np.array([0x8001, 0x0003, 0x2002], "<u2").tobytes())
+    events = open_events(tmp_path / "a.raw", 640, 480, format="evt3").read()
+    assert [getattr(events, c).tolist() for c in COLUMNS] == [[4096], [2], [3], [0]]
+
+
+@pytest.mark.parametrize("format", ["evt2", "evt21", "evt3", "dat", "dat1", "aedat2", "es", "nmnist"])
+def test_truncated_anywhere_gives_what_is_whole(tmp_path, made, format):
+    suffix = {"es": ".es", "nmnist": ".bin", "aedat2": ".aedat"}.get(format, ".raw" if format.startswith("evt") else ".dat")
+    path = write_events(tmp_path / f"a{suffix}", [made], format, sensor=SENSOR)
+    whole = path.read_bytes()
+    counts = []
+    for lost in (1, 2, 3, 4, 5, 6, 7, 8, 11, 1001, len(whole) // 2):
+        path.write_bytes(whole[:-lost])
+        recording = open_events(path, 200, 150)
+        events = recording.read()
+        counts.append(recording.counts["cut"])
+        for column in COLUMNS:
+            np.testing.assert_array_equal(getattr(events, column), getattr(made, column)[: len(events)])
+        assert len(made) - len(events) <= 32 * (lost // 2 + 1)
+    assert any(counts)
+
+
+@pytest.mark.parametrize("format", ["evt2", "evt21", "evt3", "dat", "es", "nmnist", "aedat2"])
+def test_damage_is_counted_and_nothing_leaves_the_sensor(tmp_path, made, format):
+    suffix = {"es": ".es", "nmnist": ".bin", "aedat2": ".aedat"}.get(format, ".raw" if format.startswith("evt") else ".dat")
+    path = write_events(tmp_path / f"a{suffix}", [made], format, sensor=SENSOR)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(6)
+    for _ in range(10):
+        broken = whole.copy()
+        at = 200 + rng.integers(0, len(whole) - 1000)
+        broken[at : at + 600] = rng.integers(0, 256, 600)
+        path.write_bytes(broken.tobytes() + b"\x01")
+        recording = open_events(path, 200, 150)
+        events = recording.read()
+        assert sum(recording.damage.values()) > 0
+        assert events.x.max() < 200
+        assert events.y.max() < 150
+        assert (np.diff(events.t_us) >= 0).all()
+
+
+def test_dat_times(tmp_path):
+    """A time that goes back is held; one that leaps ahead alone is damage; one that leaps with all after it is a gap."""
+    t = [100, 90, 110, 3_000_000_000, 120, 50_000_000, 50_000_001]
+    records = np.array([(v, i) for i, v in enumerate(t)], "<u4")
+    (tmp_path / "a.dat").write_bytes(b"% Version 2\n% Width 200\n% Height 150\n\x0c\x08" + records.tobytes())
+    recording = open_events(tmp_path / "a.dat")
+    events = recording.read()
+    assert events.t_us.tolist() == [100, 100, 110, 120, 50_000_000, 50_000_001]
+    assert events.x.tolist() == [0, 1, 2, 4, 5, 6]
+    assert recording.damage == {"refused": 1, "held": 1}
+
+
+def test_npy_of_something_else(tmp_path):
+    for array, message in (
+        (np.zeros((5, 3), np.int64), r"shape \[5, 3\]; a plain array of events is \[events, 4\]"),
+        (np.zeros((5, 4)), "dtype: float64; events are integers"),
+        (np.zeros(5, [("t", "i8"), ("a", "i8")]), "fields t, a; an array of events has"),
+        (np.zeros((0, 4), np.int64), "holds no events"),
+        (np.array([[5, 0, 0, 1], [4, 0, 0, 1]]), "event 1: t goes back from 5 to 4 us"),
+    ):
+        np.save(tmp_path / "a.npy", array)
+        with pytest.raises(BitspikeError, match=message):
+            open_events(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", np.zeros((500, 4), np.int64))
+    path = tmp_path / "a.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(BitspikeError, match="or truncated"):
+        open_events(path)
+
+
+def test_hdf5_of_something_else(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is read through the events extra")
+    path = tmp_path / "a.h5"
+    for sets, message in (
+        ({"a": [1]}, "holds no data sets t, x, y and p"),
+        ({"events/t": [1], "events/x": [1, 2], "events/y": [1], "events/p": [1]}, "data sets of different lengths: t 1, x 2"),
+        ({"t": [1.5], "x": [1], "y": [1], "p": [1]}, "events are integers"),
+        ({name: np.zeros(0, int) for name in "txyp"}, "holds no events"),
+    ):
+        with h5py.File(path, "w") as file:
+            for name, values in sets.items():
+                file[name] = values
+        with pytest.raises(BitspikeError, match=message):
+            open_events(path)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(BitspikeError, match="not a readable HDF5 file"):
+        open_events(path)
+
+
+def test_aedat4_of_something_else(tmp_path, made):
+    pytest.importorskip("dv_processing", reason="AEDAT 4 is read through the events extra")
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(b"#!AER-DAT4.0\r\n" + bytes(100))
+    with pytest.raises(BitspikeError, match="not a whole AEDAT 4 file"):
+        open_events(path)
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "dv_processing", None)
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    (tmp_path / "a.aedat4").write_bytes(b"#!AER-DAT4.0\r\n" + bytes(100))
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    for name in ("a.aedat4", "a.h5"):
+        with pytest.raises(BitspikeError, match=r"needs the 'events' extra: pip install 'bitspike\[events\]'"):
+            open_events(tmp_path / name)
+
+
+def test_events_are_told_from_samples(tmp_path, made):
+    for name in ("a.raw", "a.dat", "a.es", "a.bin", "a.npy", "a.csv"):
+        assert is_events(write_events(tmp_path / name, [made], sensor=SENSOR, from_zero=True)), name
+    rng = np.random.default_rng(2)
+    samples = rng.normal(0, 300, 5000).astype("<i2")
+    for name in ("b.raw", "b.dat", "b.bin"):
+        (tmp_path / name).write_bytes(samples.tobytes())
+        assert not is_events(tmp_path / name), name
+    np.save(tmp_path / "b.npy", samples.reshape(-1, 4))
+    assert not is_events(tmp_path / "b.npy")
+    assert not is_events(tmp_path)
