@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bitspike.runs import Run
     from bitspike.scoring import Score, score
     from bitspike.training import train
+    from bitspike.verifying import verify
     from pipeline.blocks import UNSORTED, EventFormat, Events, SampleFormat, Samples, Spikes
     from pipeline.chain import Chain, ChainPlan, packaged_chains, parse_chain, read_chain
     from pipeline.errors import BitspikeError, MissingExtraError
@@ -67,6 +68,7 @@ _HOME = {
     "simulate_cytometry": "sensors.cytometry.recording",
     "tables": "bitspike.generating",
     "train": "bitspike.training",
+    "verify": "bitspike.verifying",
     "write_events": "sensors.events.writing",
     "write_report": "bitspike.report",
     "write_waveclus_benchmark": "sensors.waveclus_benchmark",
@@ -108,6 +110,7 @@ __all__ = [
     "simulate_cytometry",
     "tables",
     "train",
+    "verify",
     "write_events",
     "write_report",
     "write_waveclus_benchmark",

@@ -32,6 +32,7 @@ class Result:
 
     document: Any
     lines: Callable[[], list[RenderableType]]
+    status: int = 0  # with which the program ends
 
 
 def command(function: Callable[..., Result]) -> Callable[..., None]:
@@ -50,6 +51,8 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
             say(str(stop) or "interrupted")
             raise typer.Exit(INTERRUPTED) from None
         show(found, as_json, out)
+        if found.status:
+            raise typer.Exit(found.status)
 
     return with_options(run, function, {"as_json": (Json, False)})
 

@@ -18,7 +18,21 @@ from bitspike.main import app, run
 from pipeline.chain import packaged_chains
 
 PROGRAM = [sys.executable, "-c", "from bitspike.main import main; main()"]
-COMMANDS = ("replay", "train", "score", "info", "convert", "report", "export", "simulate", "data", "stages", "demo", "tables")
+COMMANDS = (
+    "replay",
+    "train",
+    "score",
+    "info",
+    "convert",
+    "report",
+    "export",
+    "simulate",
+    "data",
+    "stages",
+    "demo",
+    "tables",
+    "verify",
+)
 
 
 def document(capsys, *arguments):
