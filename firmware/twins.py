@@ -13,7 +13,7 @@ SOURCES = Path(__file__).parent / "src"
 
 # Stages that run on the host only, each with the reason.
 WITHOUT_TWIN = dict.fromkeys(
-    ("background", "correlation", "hot_pixels", "polarity", "pooling", "rate_guard", "refractory", "region"),
+    ("background", "correlation", "hot_pixels", "polarity", "pooling", "rate_guard", "refractory", "region", "tracker"),
     "its C is not written yet",
 )
 

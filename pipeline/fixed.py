@@ -27,6 +27,11 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(inline="always", error_model="numpy")(function)
 
 
+def linked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper that is kept with the kernels that call it, so that a change of its file makes those anew."""
+    return njit(nogil=True, error_model="numpy")(function)
+
+
 @inlined
 def saturate16(value: Any) -> Any:
     """Return `value` (int32) as int16, held at the ends of the range."""

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.blocks import EventFormat
 from pipeline.capacity import Capacity
 from pipeline.events.filtering import EventStage
-from pipeline.fixed import kernel
+from pipeline.fixed import kernel, linked
 from pipeline.layout import blank, layout
 from pipeline.stage import Design, Parameters
 
@@ -49,7 +49,7 @@ class HotPixelsParameters(Parameters):
         self.require("ratio", 1 <= self.ratio <= 100, "choose 1 to 100")
 
 
-@kernel
+@linked
 def _learn(least, ratio, width, height, found, counts):  # type: ignore[no-untyped-def]
     """Set the counts of hot pixels to `HOT` and all others to 0; a hot pixel that was found no longer counts for its neighbours."""
     for row in range(1, np.int64(height) + 1):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.fixed import kernel
+from pipeline.fixed import linked
 
 TICK_BITS = 19
 ROWS = 2048  # a power of two
@@ -21,7 +21,7 @@ LONG = 1 << 30  # microseconds
 LONGEST_US = 1_000_000
 
 
-@kernel
+@linked
 def refresh(tick, surface, rows, now_tick, now):  # type: ignore[no-untyped-def]
     """Keep the ages in `surface` exact now that the tick is another one.
 
@@ -36,9 +36,9 @@ def refresh(tick, surface, rows, now_tick, now):  # type: ignore[no-untyped-def]
                 surface[r, c] = old
     else:
         for k in range(past):
-            r = np.int64(np.uint32(tick[0] + np.uint32(k)) & np.uint32(ROWS - 1))
-            if r < rows:
+            row = np.int64(np.uint32(tick[0] + np.uint32(k)) & np.uint32(ROWS - 1))
+            if row < rows:
                 for c in range(surface.shape[1]):
-                    if np.uint32(now - surface[r, c]) > np.uint32(LONG):
-                        surface[r, c] = old
+                    if np.uint32(now - surface[row, c]) > np.uint32(LONG):
+                        surface[row, c] = old
     tick[0] = now_tick

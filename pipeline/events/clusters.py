@@ -1,0 +1,121 @@
+"""Clusters: what the tracker knows of each particle that is passing, and how that changes in time.
+
+A track is a row of int32; the constants below name its columns. Its time is cut into bins of `bin_us` from its seed on. Within a
+bin events are summed; at its end the track's middle is moved to where they were (an alpha-beta filter with 1/2 and 1/8, in 1/256
+pixel and 1/256 pixel a bin), so that an event costs a few additions. A bin with fewer than `busy` events is idle; a track that has
+been idle for `idle_bins` is closed. Where two tracks come together, the older takes in the younger. Where the events of a track
+rise again after a valley, two particles follow each other: it is flagged, or, where the valley is deep, closed and a new one begun.
+`firmware/src/tracker.c` is the same text in C.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.blocks import DOUBLET, MERGED
+from pipeline.fixed import inlined, linked
+
+# columns of a track
+(
+    ACTIVE, NUMBER, FIRST, LAST, X, Y, VX, VY, OFF, ON, LEFT, TOP, RIGHT, BOTTOM, SPREAD_X, SPREAD_Y, DUE, BIN_N, BIN_X, BIN_Y,
+    BIN_LAST, BINS, IDLE, PEAK, VALLEY, FLAGS, BUSY, BEGIN_X, BEGIN_Y, END_X, END_Y, S_T, S_X, S_Y, S_TT, S_TX, S_TY,
+) = range(37)  # fmt: skip
+FIELDS = 37
+FINE = 8  # fractional bits of a track's middle and velocity
+MOST_BINS = 200
+MOST_EVENTS = 1 << 20  # of a track: its sums stay within 31 bits
+
+
+@linked
+def begin(track, number, now, x, y, speed, bin_us):  # type: ignore[no-untyped-def]
+    """Make a row of `track` (int32 [FIELDS]) a track that begins at time `now` (uint32) with its middle at (x, y)."""
+    track[:] = 0
+    track[ACTIVE], track[NUMBER] = 1, number
+    track[FIRST] = track[LAST] = track[BIN_LAST] = np.int32(now)
+    track[X], track[Y], track[VX] = x << FINE, y << FINE, speed
+    track[LEFT] = track[TOP] = np.int32(32767)
+    track[RIGHT] = track[BOTTOM] = np.int32(-1)
+    track[DUE] = np.int32(np.uint32(now + bin_us))
+
+
+@inlined
+def take(track, now, x, y, polarity):  # type: ignore[no-untyped-def]
+    """Add an event to a track."""
+    track[OFF + polarity] += 1
+    track[LEFT], track[RIGHT] = min(track[LEFT], x), max(track[RIGHT], x)
+    track[TOP], track[BOTTOM] = min(track[TOP], y), max(track[BOTTOM], y)
+    track[SPREAD_X] += abs(x - (track[X] >> FINE))
+    track[SPREAD_Y] += abs(y - (track[Y] >> FINE))
+    track[BIN_N] += 1
+    track[BIN_X] += x
+    track[BIN_Y] += y
+    track[BIN_LAST] = np.int32(now)
+
+
+@linked
+def end_bin(track, bin_us, busy, valley_ratio, split_ratio):  # type: ignore[no-untyped-def]
+    """End a track's bin; return True if a new particle begins with it, whose track this one must make room for."""
+    n, follows = track[BIN_N], False
+    x, y = track[X], track[Y]
+    if n >= busy:
+        mean_x, mean_y = (track[BIN_X] << 4) // n, (track[BIN_Y] << 4) // n  # sixteenths of a pixel
+        if track[BUSY] == 0:
+            track[BEGIN_X], track[BEGIN_Y] = mean_x, mean_y
+            x, y = mean_x << (FINE - 4), mean_y << (FINE - 4)
+        else:
+            miss_x, miss_y = (mean_x << (FINE - 4)) - x, (mean_y << (FINE - 4)) - y
+            x, y = x + (miss_x >> 1), y + (miss_y >> 1)
+            track[VX] += miss_x >> 3
+            track[VY] += miss_y >> 3
+        track[END_X], track[END_Y] = mean_x, mean_y
+        bin_ = track[BINS]
+        track[BUSY] += 1
+        track[S_T] += bin_
+        track[S_X] += mean_x
+        track[S_Y] += mean_y
+        track[S_TT] += bin_ * bin_
+        track[S_TX] += bin_ * mean_x
+        track[S_TY] += bin_ * mean_y
+        track[LAST] = track[BIN_LAST]
+        track[IDLE] = 0
+    else:
+        track[IDLE] += 1
+    track[X], track[Y] = x + track[VX], y + track[VY]  # where it will be in the middle of the next bin
+    if n >= track[PEAK]:
+        track[PEAK] = track[VALLEY] = n
+    elif n < track[VALLEY]:
+        track[VALLEY] = n
+    elif n - track[VALLEY] >= busy and n >= 2 * track[VALLEY]:
+        if split_ratio * track[VALLEY] <= track[PEAK]:
+            follows = True
+        elif valley_ratio * track[VALLEY] <= track[PEAK]:
+            track[FLAGS] |= DOUBLET
+            track[PEAK] = track[VALLEY] = n
+    track[BINS] += 1
+    track[DUE] = np.int32(np.uint32(np.uint32(track[DUE]) + bin_us))
+    track[BIN_N] = track[BIN_X] = track[BIN_Y] = 0
+    return follows
+
+
+@linked
+def merge(one, other, least, tensor, other_tensor):  # type: ignore[no-untyped-def]
+    """Let a track take in a younger one, which was a particle if it had `least` events, and else a piece of the same."""
+    if other[OFF] + other[ON] >= least:
+        one[FLAGS] |= MERGED | DOUBLET
+    one[OFF] += other[OFF]
+    one[ON] += other[ON]
+    one[LEFT], one[RIGHT] = min(one[LEFT], other[LEFT]), max(one[RIGHT], other[RIGHT])
+    one[TOP], one[BOTTOM] = min(one[TOP], other[TOP]), max(one[BOTTOM], other[BOTTOM])
+    one[SPREAD_X] += other[SPREAD_X]
+    one[SPREAD_Y] += other[SPREAD_Y]
+    one[BIN_N] += other[BIN_N]
+    one[BIN_X] += other[BIN_X]
+    one[BIN_Y] += other[BIN_Y]
+    if np.int32(np.uint32(np.uint32(other[BIN_LAST]) - np.uint32(one[BIN_LAST]))) > 0:
+        one[BIN_LAST] = other[BIN_LAST]
+    if np.int32(np.uint32(np.uint32(other[LAST]) - np.uint32(one[LAST]))) > 0:
+        one[LAST] = other[LAST]
+    one[FLAGS] |= other[FLAGS]
+    other[ACTIVE] = 0
+    for k in range(len(tensor)):
+        tensor[k] |= other_tensor[k]
