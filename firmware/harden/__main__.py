@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firmware.build import COMMON, ROOT, macros, sources
-from firmware.harden.corpus import CHANNELS, HERE, fuzzed_stages, write_image, write_stages
+from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_stages
 from firmware.harden.misra import unexplained
 from firmware.twins import has
 from pipeline.chain import load_stages
@@ -19,7 +19,7 @@ from pipeline.stage import REGISTRY
 
 INCLUDE = f"-I{ROOT / 'include'}"
 FUZZED = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-DNDEBUG")
-LONGEST = 8192  # bytes of an input
+LONGEST = 32_768  # bytes of an input
 # Stages without random bytes, each with the reason.
 WITHOUT_FUZZING: dict[str, str] = {}
 
@@ -48,7 +48,7 @@ def analyse(_seconds: int) -> str:
     """GCC follows every path through every file."""
     gcc = tool("gcc", "gcc")
     for path in sources():
-        run([gcc, *COMMON, "-O2", "-fanalyzer", *macros(CHANNELS), INCLUDE, "-c", path, "-o", "/dev/null"])
+        run([gcc, *COMMON, "-O2", "-fanalyzer", *macros(room()), INCLUDE, "-c", path, "-o", "/dev/null"])
     return f"{len(sources())} files"
 
 
@@ -56,7 +56,7 @@ def misra(_seconds: int) -> str:
     """Cppcheck looks for errors, and its add-on for departures from MISRA C:2012 that ``MISRA.md`` does not explain."""
     command = [tool("cppcheck", "cppcheck"), "--addon=misra", "--enable=warning,style,performance,portability", "--std=c11"]
     command += ["--platform=unix32", "--quiet", "--template={file}:{line}: {id}: {message}", "--suppress=missingIncludeSystem"]
-    text = "".join(run([*command, *macros(CHANNELS), f"-DBS_DSP={variant}", INCLUDE, *sources()]) for variant in (0, 1))
+    text = "".join(run([*command, *macros(room()), f"-DBS_DSP={variant}", INCLUDE, *sources()]) for variant in (0, 1))
     lines, rules = unexplained(text, (ROOT / "MISRA.md").read_text())
     if lines:
         raise Found("\n".join(lines))
@@ -73,7 +73,7 @@ def fuzz(program: str, write: Callable[[Path], int], seconds: int) -> str:
         new.mkdir()
         count = write(corpus)
         source = HERE / f"{program}.c"
-        run([clang, "-std=c11", "-Wall", "-Wextra", *FUZZED, *macros(CHANNELS), INCLUDE, *sources(), source, "-o", binary])
+        run([clang, "-std=c11", "-Wall", "-Wextra", *FUZZED, *macros(room()), INCLUDE, *sources(), source, "-o", binary])
         limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=10", "-print_final_stats=1", "-verbosity=1"]
         text = run([binary, *limits, f"-artifact_prefix={Path.cwd()}/", new, corpus])
     runs = next(line.split()[-1] for line in text.splitlines() if "number_of_executed_units" in line)

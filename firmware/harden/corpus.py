@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
+import struct
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from firmware.build import room_for
 from firmware.room import Laid
 from firmware.tables import image_bytes
+from pipeline.blocks import Spikes
+from pipeline.capacity import Capacity
 from pipeline.chain import parse_chain
-from pipeline.checks import example_format, example_signal
-from pipeline.stage import REGISTRY
+from pipeline.checks import cut, example_format, example_signal
+from pipeline.errors import TooLittleError
+from pipeline.layout import settled
+from pipeline.stage import REGISTRY, Stage
 
 HERE = Path(__file__).parent
 CHANNELS = 8
 FRAMES = 160
+SPIKES = 12
 
 
 def fuzzed_stages() -> list[str]:
@@ -23,27 +34,52 @@ def fuzzed_stages() -> list[str]:
     return re.findall(r"\w+", listed[1]) if listed else []
 
 
+def room() -> Capacity:
+    """Return what the fuzzed library is compiled for: 8 channels, and for the sorter no more than its smallest example needs."""
+    small = REGISTRY["sorter"].needed(next(iter(REGISTRY["sorter"].examples())), example_format(CHANNELS))
+    return replace(room_for(CHANNELS), **{name: most for name, most in small.limits().items() if most})
+
+
+def _tables(cls: type[Stage], parameters: Any) -> np.ndarray:
+    """Return a stage's tables, learned from a made-up signal where it learns."""
+    signal: Any = example_format(CHANNELS)
+    running: Any = cls(parameters, signal, engine=Laid(room()))
+    if hasattr(running, "fit"):
+        length = 10_000 * CHANNELS
+        with suppress(TooLittleError):
+            running.fit(cut(cls, example_signal(length, signal), [0, length], signal))
+    return running.tables
+
+
+def _head(name: str) -> bytes:
+    """Return what precedes the signal: the numbers that a stage's part of ``fuzz_stages.c`` takes, and spikes."""
+    if REGISTRY[name].takes == (Spikes,) and name != "exclusion":
+        return bytes([3])
+    if Spikes in REGISTRY[name].takes:
+        spikes = [struct.pack("<hbi", 10 * k, k % CHANNELS, -500) for k in range(SPIKES)]
+        return bytes([FRAMES, SPIKES]) + b"".join(spikes)
+    return bytes({"reference": [FRAMES], "decimate": [CHANNELS - 1, 0, FRAMES]}.get(name, [CHANNELS - 1, FRAMES]))
+
+
 def write_stages(folder: Path) -> int:
-    """Write an input for each example of each stage to `folder`, laid out for 8 channels; return how many there are."""
-    signal = example_format(CHANNELS)
-    engine, rest = Laid(room_for(CHANNELS)), bytes([CHANNELS - 1, FRAMES]) + example_signal(2 * FRAMES, signal).tobytes()
+    """Write an input for each example of each stage that fits to `folder`; return how many there are."""
+    signal = example_signal(2 * FRAMES, example_format(CHANNELS)).tobytes()
     count = 0
     for number, name in enumerate(fuzzed_stages()):
-        cls = REGISTRY[name]
-        for parameters in cls.examples():
-            tables = cls(parameters, signal, engine=engine).tables
-            (folder / f"{name}_{count}").write_bytes(bytes([number]) + tables.tobytes() + rest)
-            count += 1
+        for parameters in REGISTRY[name].examples():
+            if room().lacks(REGISTRY[name].needed(parameters, example_format(CHANNELS))) is None:
+                tables = settled(_tables(REGISTRY[name], parameters)).tobytes()
+                (folder / f"{name}_{count}").write_bytes(bytes([number]) + tables + _head(name) + signal)
+                count += 1
     return count
 
 
 def write_image(folder: Path) -> int:
     """Write images of two chains' tables to `folder`, as ``fuzz_tables.c`` takes them; return how many there are."""
     texts = ("[[stage]]\nname = 'bandpass'", "[[stage]]\nname = 'bandpass'\n[[stage]]\nname = 'threshold'")
-    room = room_for(CHANNELS)
     for count, text in enumerate(texts):
-        chain = parse_chain(text).build(example_format(CHANNELS), engine=Laid(room))
+        chain = parse_chain(text).build(example_format(CHANNELS), engine=Laid(room()))
         words = chain.stages["bandpass"].tables.nbytes // 4
         for right in (0, 1):  # whether the check sum is to be set right
-            (folder / f"image_{count}_{right}").write_bytes(bytes([2 * words + right]) + image_bytes(chain, room))
+            (folder / f"image_{count}_{right}").write_bytes(bytes([2 * words + right]) + image_bytes(chain, room()))
     return 2 * len(texts)

@@ -17,6 +17,7 @@
 #include "bitspike/extrema.h"
 #include "bitspike/reference.h"
 #include "bitspike/snippets.h"
+#include "bitspike/sorter.h"
 #include "bitspike/threshold.h"
 
 #define MOST_FRAMES 160u
@@ -205,7 +206,6 @@ static void snippets(bytes *in)
     BEGIN(snippets)
     for (int block = 0; block < 2; block++) {
         const uint32_t frames = number(in, MOST_FRAMES), spikes = number(in, MOST_SPIKES), most = spikes + state->pending;
-        int16_t *const x = some(in, sizeof *x * frames * BS_MAX_CHANNELS);
         int16_t *const waveform = some(NULL, sizeof *waveform * most * tables->width * tables->neighbours);
         int32_t *given[4], *out[4];
         for (int k = 0; k < 4; k++) {
@@ -213,7 +213,8 @@ static void snippets(bytes *in)
             out[k] = some(NULL, sizeof(int32_t) * most);
         }
         take_spikes(in, spikes, given[0], given[1], given[2]);
-        take(in, given[3], sizeof(int32_t) * spikes);
+        memset(given[3], 0, sizeof(int32_t) * spikes);
+        int16_t *const x = some(in, sizeof *x * frames * BS_MAX_CHANNELS);
         bs_snippets_process(tables, state, x, given[0], given[1], given[2], given[3], out[0], out[1], out[2], out[3], waveform,
                             frames, BS_MAX_CHANNELS, spikes);
         for (int k = 0; k < 4; k++) {
@@ -222,6 +223,36 @@ static void snippets(bytes *in)
         }
         free(x);
         free(waveform);
+    }
+    END();
+}
+
+static void sorter(bytes *in)
+{
+    BEGIN(sorter)
+    for (int block = 0; block < 2; block++) {
+        const uint32_t frames = number(in, MOST_FRAMES), spikes = number(in, MOST_SPIKES), room = 2u * MOST_SPIKES;
+        int32_t *given[3], *out[4];
+        for (int k = 0; k < 3; k++) {
+            given[k] = some(NULL, sizeof(int32_t) * spikes);
+        }
+        for (int k = 0; k < 4; k++) {
+            out[k] = some(NULL, sizeof(int32_t) * room);
+        }
+        take_spikes(in, spikes, given[0], given[1], given[2]);
+        int16_t *const x = some(in, sizeof *x * frames * BS_MAX_CHANNELS);
+        for (int again = 0; again < 4; again++) { /* until what waits is decided */
+            bs_sorter_process(tables, state, x, given[0], given[1], given[2], out[0], out[1], out[2], out[3],
+                              frames, BS_MAX_CHANNELS, spikes, room);
+        }
+        for (int k = 0; k < 3; k++) {
+            free(given[k]);
+        }
+        for (int k = 0; k < 4; k++) {
+            free(out[k]);
+        }
+        free(x);
+        bs_sorter_gap(state);
     }
     END();
 }
@@ -243,7 +274,7 @@ FEATURES(components, tables->count)
 FEATURES(extrema, BS_EXTREMA_FEATURES)
 
 static void (*const STAGES[])(bytes *) = {
-    adc, artefact, bandpass, biquad, components, decimate, energy, exclusion, extrema, reference, snippets, threshold,
+    adc, artefact, bandpass, biquad, components, decimate, energy, exclusion, extrema, reference, snippets, sorter, threshold,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -113,12 +113,12 @@ int32_t bs_whitening(int64_t covariance[BS_MAX_FEATURES][BS_MAX_FEATURES], int32
 
 int32_t bs_white(const int32_t *inverse, uint32_t row, const int32_t *difference)
 {
-    int64_t total = 0;
+    uint64_t sum = 0; /* damaged tables may make it wrap */
     inverse += row * (row + 1) / 2;
     for (uint32_t k = 0; k <= row; k++) {
-        total += (int64_t)inverse[k] * difference[k];
+        sum += (uint64_t)((int64_t)inverse[k] * difference[k]);
     }
-    total >>= BS_INVERSE_BITS - BS_WHITE_BITS;
+    const int64_t total = (int64_t)sum >> (BS_INVERSE_BITS - BS_WHITE_BITS);
     return total < -BS_LARGEST_WHITE ? -BS_LARGEST_WHITE : total > BS_LARGEST_WHITE ? BS_LARGEST_WHITE : (int32_t)total;
 }
 

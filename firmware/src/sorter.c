@@ -16,6 +16,7 @@
 #define STACK 64        /* hidden spikes of one */
 #define DEPTH 3         /* hidden spikes below hidden spikes */
 #define ROW (BS_MAX_TEMPLATE_FRAMES + 2 * SHIFT)
+#define MOST_ENERGY ((int64_t)BS_MAX_TEMPLATE_FRAMES << 30) /* of one row of a template */
 #define LAST (BS_MAX_HELD_FRAMES - 1)
 
 typedef struct {        /* what all that sorts in one block works on */
@@ -398,9 +399,9 @@ static void take_off(list from, int32_t first, int32_t gone)
  * another cut of the stream would not fill. */
 static int expected(const bs_sorter_tables *tables, bs_sorter_state *state, int32_t frame)
 {
-    const int32_t tick = (int32_t)(((uint32_t)frame & FRAME_MASK) / TICK), k = tick % tables->ticks;
-    if (state->tick_of[k] != tick) {
-        state->tick_of[k] = tick;
+    const int32_t turn = (int32_t)(((uint32_t)frame & FRAME_MASK) / TICK), k = turn % tables->ticks;
+    if (state->tick_of[k] != turn) {
+        state->tick_of[k] = turn;
         state->tick_spikes[k] = 0;
     }
     if (state->tick_spikes[k] == PER_TICK) {
@@ -506,7 +507,8 @@ int32_t bs_sorter_init(const bs_sorter_tables *tables, bs_sorter_state *state)
     }
     for (int32_t u = 0; u < units && good; u++) {
         good = tables->unit_channel[u] >= 0 && tables->unit_channel[u] < BS_MAX_CHANNELS && tables->energy[u] >= 1
-            && tables->row_energy[u] >= 1 && tables->low[u] >= 0 && tables->low[u] <= tables->high[u] && tables->high[u] <= 32767;
+            && tables->energy[u] <= neighbours * MOST_ENERGY && tables->row_energy[u] >= 1 && tables->row_energy[u] <= MOST_ENERGY
+            && tables->low[u] >= 0 && tables->low[u] <= tables->high[u] && tables->high[u] <= 32767;
     }
     return good ? 0 : BS_BAD_TABLES;
 }
@@ -542,9 +544,14 @@ int32_t bs_sorter_process(const bs_sorter_tables *tables, bs_sorter_state *state
         const uint32_t left = TICK - (start + done) % TICK, step = left < frames - done ? left : frames - done;
         for (uint32_t n = start + done; n < start + done + step; n++) {
             int16_t *const newest = state->ring[n & LAST];
-            for (uint32_t c = 0; c < channels; c++) {
-                newest[c] = *x++;
+            uint32_t c = 0;
+            for (; c + 1 < channels; c += 2) {
+                bs_store_pair(newest + c, bs_load_pair(x + c));
             }
+            if (c < channels) {
+                newest[c] = x[c];
+            }
+            x += channels;
         }
         done += step;
         if ((start + done) % TICK != 0) {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firmware import build
-from firmware.harden.corpus import CHANNELS, HERE, fuzzed_stages, write_image, write_stages
+from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_stages
 from firmware.harden.misra import explained, unexplained
 from pipeline.chain import load_stages
 from pipeline.stage import REGISTRY
@@ -54,7 +54,7 @@ def test_inputs_run(program, write, tmp_path):
     inputs = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
     assert len(inputs) == count >= 4
     source = HERE / f"{program}.c"
-    library = build.compiled(f"{program}.so", ["gcc", "-O1", "-shared", "-fPIC"], CHANNELS, more=[source])
+    library = build.compiled(f"{program}.so", ["gcc", "-O1", "-shared", "-fPIC"], room(), more=[source])
     run = ctypes.CDLL(str(library)).LLVMFuzzerTestOneInput
     rng = np.random.default_rng(0)
     for data in inputs:
