@@ -13,9 +13,9 @@ and after a distance z the field (Goodman, Introduction to Fourier Optics, secti
 A diverging beam of magnification M that travels z2 makes the same pattern as a plane wave that travels z2 / M, M times larger
 (Fresnel scaling theorem), so all of this is computed in the channel's own scale.
 
-Against Lorenz-Mie theory the scattered intensity of polymethyl methacrylate spheres of 16 and 20 um in water is within 10 % (rms)
-up to 0.04 rad in air, 16 % to 0.08 rad and 24 % to 0.12 rad, where the sensor's edge is; the rings lie where they should
-(correlation above 0.95). `tests/sensors/cytometry/test_optics.py` holds that.
+Against Lorenz-Mie theory the scattered intensity of polymethyl methacrylate spheres of 16 and 20 um in water is wrong by 9 % (rms)
+up to 0.04 rad in air, 15 % from there to 0.08 rad and 25 % to 0.12 rad, beyond the rings; these lie within 0.001 rad of where they
+should, and the correlation is above 0.95 in each part. `tests/sensors/cytometry/test_optics.py` holds that.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from numba import njit
 from sensors.cytometry.parameters import Optics
 
 STEEPEST = 0.25  # sine of the largest angle in the spectrum; the sensor is seen within 0.16
+FADING = 0.8  # of that angle: from here on the spectrum is faded out
 ANGLES, RAYS, PANEL = 2400, 320, 40  # quadrature points over q and rho
 
 
@@ -86,7 +87,9 @@ def field(diameter_um: float, index: float, optics: Optics, r_um: np.ndarray, di
     q, weights = _angles(k)
     z = optics.distance_um if distance_um is None else distance_um
     travelled = np.exp(1j * z * (np.sqrt(k * k - q * q) - k))
-    return _sums(_bessel(k, r_um.tobytes()), spectrum(diameter_um, index, optics, q) * travelled * q * weights)
+    steep = np.clip((q / (STEEPEST * k) - FADING) / (1 - FADING), 0, 1)
+    shown = np.cos(np.pi / 2 * steep) ** 2  # an edge in the spectrum would be a bright spot on the axis
+    return _sums(_bessel(k, r_um.tobytes()), spectrum(diameter_um, index, optics, q) * shown * travelled * q * weights)
 
 
 def beam(optics: Optics, r_um: np.ndarray) -> np.ndarray:

@@ -199,7 +199,7 @@ class Pixel:
         ranges = {
             "width": (32, 1280),
             "height": (24, 960),
-            "pitch_um": (1, 100),
+            "pitch_um": (1, 200),
             "on_threshold": (0.02, 2),
             "off_threshold": (0.02, 2),
             "mismatch": (0, 0.3),
