@@ -10,7 +10,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "spikeinterface", "ezmsg-sigproc", "mountainsort5", "hdbscan")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "scikit-learn",
+    "spikeinterface",
+    "ezmsg-sigproc",
+    "mountainsort5",
+    "hdbscan",
+    "faery",
+    "dv-processing",
+    "expelliarmus",
+)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from sensors.events.clock import REFUSE, TIME_HIGH, WAIT, believe
 
 WORD = "<u4"
 MOST = 1  # event of one word
+BLOCK = 64  # words that are tried at a time
 STATE = layout(
     time="i8",  # of the last event, microseconds
     base="i8",  # TIME_HIGH, with its wraps
@@ -41,6 +42,35 @@ STATE = layout(
     triggers="i8",
     others="i8",  # vendors' words
 )
+
+
+@kernel
+def decode_block(width, height, high, now, words, first, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
+    """Decode `BLOCK` words that are nothing but events within the sensor, in order of time; return 0 if they are anything else.
+
+    Each loop goes through the block for one purpose and without a branch, so that compilers make it work on many words at a time.
+    """
+    i, n = np.uint64(first), np.uint64(count)
+    if high + np.int64((words[i] >> 22) & 0x3F) < now:
+        return 0
+    apart, out, back = np.uint32(0), np.uint32(0), np.uint32(0)
+    for k in range(BLOCK):
+        word = words[i + np.uint64(k)]
+        apart |= word >> 29
+        out |= np.uint32(((word >> 11) & 0x7FF) >= width) | np.uint32((word & 0x7FF) >= height)
+    for k in range(1, BLOCK):
+        back |= np.uint32(((words[i + np.uint64(k)] >> 22) & 0x3F) < ((words[i + np.uint64(k - 1)] >> 22) & 0x3F))
+    if apart | out | back:
+        return 0
+    for k in range(BLOCK):
+        t_out[n + np.uint64(k)] = high + np.int64((words[i + np.uint64(k)] >> 22) & 0x3F)
+    for k in range(BLOCK):
+        x_out[n + np.uint64(k)] = (words[i + np.uint64(k)] >> 11) & 0x7FF
+    for k in range(BLOCK):
+        y_out[n + np.uint64(k)] = words[i + np.uint64(k)] & 0x7FF
+    for k in range(BLOCK):
+        p_out[n + np.uint64(k)] = words[i + np.uint64(k)] >> 28
+    return 1
 
 
 @kernel
@@ -78,40 +108,50 @@ def decode_evt2(  # type: ignore[no-untyped-def]
         first += 1
     now, high = time[0], base[0]
     back, apart = np.int64(0), np.int64(0)  # `apart`: words that are no events
-    stop = count
-    for i in range(first, count):
-        word = np.int64(words[i])
-        kind = word >> 28
-        if kind <= 1:
-            when = high + ((word >> 22) & 0x3F)
-            back += when < now
-            now = max(now, when)
-            column, line = (word >> 11) & 0x7FF, word & 0x7FF
-            t_out[n] = now
-            x_out[n] = column
-            y_out[n] = line
-            p_out[n] = kind
-            n += np.uint64(column < width) & np.uint64(line < height)
+    i, stop = first, count
+    while i < stop:
+        if i + BLOCK <= count and decode_block(width, height, high, now, words, i, n, t_out, x_out, y_out, p_out):
+            i += BLOCK
+            n += np.uint64(BLOCK)
+            now = t_out[n - np.uint64(1)]
             continue
-        apart += 1
-        if kind == 8:
-            step = ((word & 0xFFFFFFF) - (high >> 6)) & 0xFFFFFFF
-            if step > 1:
-                verdict = believe(words, i, count, final, 28, 0, 0xFFFFFFF, (high >> 6) & 0xFFFFFFF)
-                if verdict == WAIT:
-                    apart -= 1
-                    stop = i
-                    break
-                if verdict == REFUSE:
-                    refused[0] += 1
-                    step = np.int64(0)
-            high += step << 6
-        elif kind == 10:
-            triggers[0] += 1
-        elif kind >= 14:
-            others[0] += 1
-        else:
-            unknown[0] += 1
+        end = min(i + BLOCK, count)
+        while i < end:
+            word = np.int64(words[np.uint64(i)])
+            kind = word >> 28
+            i += 1
+            if kind <= 1:
+                when = high + ((word >> 22) & 0x3F)
+                back += when < now
+                now = max(now, when)
+                column, line = (word >> 11) & 0x7FF, word & 0x7FF
+                t_out[n] = now
+                x_out[n] = column
+                y_out[n] = line
+                p_out[n] = kind
+                n += np.uint64(column < width) & np.uint64(line < height)
+                continue
+            apart += 1
+            end = i  # a block may begin right after it
+            if kind == 8:
+                step = ((word & 0xFFFFFFF) - (high >> 6)) & 0xFFFFFFF
+                if step > 1:
+                    verdict = believe(words, i - 1, count, final, 28, 0, 0xFFFFFFF, (high >> 6) & 0xFFFFFFF)
+                    if verdict == WAIT:
+                        apart -= 1
+                        i -= 1
+                        stop = i
+                        break
+                    if verdict == REFUSE:
+                        refused[0] += 1
+                        step = np.int64(0)
+                high += step << 6
+            elif kind == 10:
+                triggers[0] += 1
+            elif kind >= 14:
+                others[0] += 1
+            else:
+                unknown[0] += 1
     time[0], base[0] = now, high
     outside[0] += stop - first - apart - np.int64(n)
     held[0] += back

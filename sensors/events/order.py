@@ -30,17 +30,19 @@ class Keeper:
 
     def keep(self, t: Any, x: Any, y: Any, p: Any) -> Columns:
         """Return the events that are kept; `t`, `x`, `y`, `p` are of any integer type, and polarity is 1 above 0."""
-        t, x, y = (np.asarray(c).astype(np.int64) for c in (t, x, y))
-        inside = (x >= 0) & (x < self.sensor.width) & (y >= 0) & (y < self.sensor.height) & (t >= 0)
-        p = np.asarray(p) > 0
-        if not inside.all():
-            t, x, y, p = t[inside], x[inside], y[inside], p[inside]
-        held = np.maximum.accumulate(np.maximum(t, self.last))
-        outside, back = int(len(inside) - inside.sum()), int(np.count_nonzero(held != t))
-        self.counts = {"outside": self.counts["outside"] + outside, "held": self.counts["held"] + back}
-        if len(held):
-            self.last = int(held[-1])
-        return Columns(held, x.astype(np.uint16), y.astype(np.uint16), p.astype(np.uint8))
+        t, x, y, p = np.asarray(t).astype(np.int64), np.asarray(x), np.asarray(y), (np.asarray(p) > 0).astype(np.uint8)
+        if not len(t):
+            return Columns(t, x.astype(np.uint16), y.astype(np.uint16), p)
+        if not (0 <= x.min() <= x.max() < self.sensor.width and 0 <= y.min() <= y.max() < self.sensor.height and t.min() >= 0):
+            inside = (x >= 0) & (x < self.sensor.width) & (y >= 0) & (y < self.sensor.height) & (t >= 0)
+            self.counts = {**self.counts, "outside": self.counts["outside"] + len(t) - int(inside.sum())}
+            return self.keep(t[inside], x[inside], y[inside], p[inside])
+        if t[0] < self.last or (t[1:] < t[:-1]).any():
+            held = np.maximum.accumulate(np.maximum(t, self.last))
+            self.counts = {**self.counts, "held": self.counts["held"] + int(np.count_nonzero(held != t))}
+            t = held
+        self.last = int(t[-1])
+        return Columns(t, x.astype(np.uint16), y.astype(np.uint16), p)
 
 
 def require_order(path: Path, first: int, last: int, t: np.ndarray) -> None:

@@ -160,6 +160,23 @@ def test_random_streams(tmp_path, version):
     assert all(met.values())  # every kind of damage came up
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_long_runs_of_events(tmp_path, seed):
+    """EVT2 is decoded many words at a time where all are events in order: here mostly, with something else at times."""
+    rng = np.random.default_rng(seed)
+    n = 5000
+    low = np.sort(rng.integers(0, 64, (n // 250, 250)), axis=1).ravel()
+    x, y = rng.integers(0, SENSOR.width, n), rng.integers(0, SENSOR.height, n)
+    words = rng.integers(0, 2, n) << 28 | low << 22 | x << 11 | y
+    words[::250] = 8 << 28 | np.arange(n // 250) + 5
+    few = rng.integers(0, n, 4 * seed)
+    words[few] = rng.integers(0, 1 << 32, len(few))
+    few = rng.integers(0, n, 3 * seed)
+    words[few] ^= rng.integers(0, 1 << 28, len(few))
+    events, _ = same(tmp_path, "2", words)
+    assert len(events) > n - 400
+
+
 @pytest.mark.parametrize("version", ["2", "2.1", "3"])
 def test_any_bytes_decode_within_the_sensor(tmp_path_factory, version):
     folder = tmp_path_factory.mktemp("fuzz")
