@@ -48,6 +48,23 @@ def test_every_measured_stage_and_macro_exists():
     assert all(f"#ifndef {macro}" in config for macro in re.findall(r"^\| `(BS_\w+)`", README, re.M))
 
 
+def test_files_need_no_others_than_it_says(tmp_path):
+    rows = re.findall(r"^\| `(\w+\.c)`[^|]*\| (`\w+\.c`.*) \|$", README, re.M)
+    needs = {file: set(re.findall(r"\w+\.c", others)) for file, others in rows}
+    assert len(needs) == 4
+    flags = ["-std=c11", "-O1", f"-I{build.ROOT / 'include'}", "-DBS_MAX_CHANNELS=16"]
+    subprocess.run(["gcc", *flags, "-c", *map(str, build.sources())], cwd=tmp_path, check=True)
+    symbols = {}
+    for path in build.sources():
+        listed = subprocess.run(["nm", f"{path.stem}.o"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        pairs = [line.split()[-2:] for line in listed.splitlines()]
+        symbols[path.name] = {kind: {name for k, name in pairs if k == kind} for kind in "TU"}
+    for file, own in symbols.items():
+        there = own["T"].union(*(symbols[other]["T"] for other in needs.get(file, ())))
+        missing = {name for name in own["U"] - there if name.startswith("bs_")}
+        assert not missing, f"{file} needs {missing}"
+
+
 ZEPHYR = """
 add_executable(app)
 function(zephyr_include_directories)
