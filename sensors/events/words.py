@@ -55,26 +55,25 @@ class WordReader:
         """Yield the recording, from where an earlier piece ended."""
         at, state = (self.skip, blank(self.layout)) if after is None else (after[0], after[1].copy())
         size, taken, left = self.word.itemsize, np.zeros(1, np.int64), 0
-        length = (self.path.stat().st_size - self.skip) // size * size + self.skip
-        cut = self.path.stat().st_size - max(length, self.skip)
-        most = CHUNK_BYTES // size
+        end = self.path.stat().st_size
+        length = max(end - self.skip, 0) // size * size + self.skip
+        cut, fields = max(end - length, 0), variables(state)
+        counted = [(name, state[name]) for name in names(self.layout) if name in DAMAGE or name in IGNORED]
+        buffer = np.empty(CHUNK_BYTES // size * size, np.uint8)  # columns are new in every piece, and this is not
+        words = np.empty(0, self.word)
         with self.path.open("rb", buffering=0) as file:
-            words = np.empty(0, self.word)
             while at < length:
                 if left == 0:
                     file.seek(at)
-                    words = np.fromfile(file, self.word, min(most, (length - at) // size))
-                    if self.prepare is not None:
-                        words = self.prepare(words)
-                    left = len(words)
+                    left = (file.readinto(buffer[: length - at].data) or 0) // size
                     if left == 0:  # the file became shorter meanwhile
                         return
+                    words = np.frombuffer(buffer, self.word, left)
+                    words = words if self.prepare is None else self.prepare(words)
                 count, ends = left, at + left * size >= length
                 room = max(count, 2 * self.most)
                 columns = Columns(np.empty(room, np.int64), np.empty(room, "u2"), np.empty(room, "u2"), np.empty(room, "u1"))
-                n = self.kernel(
-                    *self.tables, *variables(state), words[len(words) - left :], count, int(ends), *columns, room, taken
-                )
+                n = self.kernel(*self.tables, *fields, words[len(words) - left :], count, int(ends), *columns, room, taken)
                 done = int(taken[0])
                 at, left = at + done * size, left - done
                 if left and n + self.most <= room:  # it waits for words that are not in this chunk,
@@ -83,9 +82,5 @@ class WordReader:
                     left = 0
                 if self.origin:
                     columns.t[:n] += self.origin
-                counts = self._counts(state, cut if at >= length else 0)
+                counts = {**{name: int(value) for name, value in counted}, "cut": cut if at >= length else 0}
                 yield Piece(Columns(*(c[:n] for c in columns)), (at, state.copy()), counts)
-
-    def _counts(self, state: np.ndarray, cut: int) -> dict[str, int]:
-        known = {name: int(state[name]) for name in names(self.layout) if name in DAMAGE or name in IGNORED}
-        return {**known, "cut": cut}
