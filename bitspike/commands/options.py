@@ -25,7 +25,10 @@ RecordingPath = Annotated[
     Path, typer.Argument(metavar="RECORDING", help="Recording: a file or folder of any known format.", show_default=False)
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
-ChainName = Annotated[str, typer.Option("--chain", metavar="NAME|FILE", help="Packaged chain (probe, psoc68, field) or TOML file.")]
+ChainName = Annotated[
+    str,
+    typer.Option("--chain", metavar="NAME|FILE", help="Packaged chain (probe, psoc68, implant16, field, cytometry) or TOML file."),
+]
 Start = Annotated[float, typer.Option("--start", metavar="S", help="Where to begin, in seconds.")]
 Stop = Annotated[float | None, typer.Option("--stop", metavar="S", help="Where to end, in seconds.")]
 Settings = Annotated[

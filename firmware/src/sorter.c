@@ -130,12 +130,27 @@ static int32_t best_shift(const int16_t *window, const int16_t *template, int32_
     return chosen;
 }
 
+/* dot / energy in Q12, rounded down, within [low, high], which are 0 to 32767: a bit at a time, since cores have no such division. */
+static int32_t scale_of(int64_t dot, int64_t energy, int32_t low, int32_t high)
+{
+    int64_t rest = dot * (1 << SCALE_BITS);
+    int32_t scale = 0;
+    for (uint32_t bit = 15; bit > 0 && rest >= energy; bit--) {
+        const int64_t part = energy * (1 << (bit - 1));
+        if (rest >= part) {
+            rest -= part;
+            scale += 1 << (bit - 1);
+        }
+    }
+    scale = rest >= energy ? high : scale; /* too large for 15 bits */
+    return scale < low ? low : scale > high ? high : scale;
+}
+
 /* The energy that a template explains, and its scale a in Q12: 2 a <r, t> - a^2 <t, t> with a within its range; it counts from
  * a = 0.7 low, where it is 0.4 a^2 <t, t>. */
 static int64_t explained_energy(int64_t dot, int64_t energy, int32_t low, int32_t high, int32_t *scale)
 {
-    const int64_t fitting = bs_divide_down(dot * (1 << SCALE_BITS), energy), raised = fitting > low ? fitting : low;
-    const int64_t held = raised < high ? raised : high;
+    const int64_t held = scale_of(dot, energy, low, high);
     const int64_t own = (held * held >> SCALE_BITS) * energy >> SCALE_BITS, explained = 2 * (held * dot >> SCALE_BITS) - own;
     *scale = (int32_t)held;
     return explained > own * 13 >> 5 ? explained : 0;
