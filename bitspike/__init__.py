@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitspike.event_replay import replay_events
+    from bitspike.event_runs import EventRun
     from bitspike.export import export_nwb, export_phy, read_sorting
     from bitspike.generating import tables
     from bitspike.report import write_report
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from bitspike.scoring import Score, score
     from bitspike.training import train
     from bitspike.verifying import verify
-    from pipeline.blocks import UNSORTED, EventFormat, Events, SampleFormat, Samples, Spikes
+    from pipeline.blocks import UNSORTED, EventFormat, Events, Particles, SampleFormat, Samples, Spikes
     from pipeline.chain import Chain, ChainPlan, packaged_chains, parse_chain, read_chain
     from pipeline.errors import BitspikeError, MissingExtraError
     from sensors.cytometry.parameters import CytometerParameters
@@ -40,10 +42,12 @@ _HOME = {
     "CytometerParameters": "sensors.cytometry.parameters",
     "EventFormat": "pipeline.blocks",
     "EventRecording": "sensors.events.source",
+    "EventRun": "bitspike.event_runs",
     "Events": "pipeline.blocks",
     "MissingExtraError": "pipeline.errors",
     "ParticleTruth": "sensors.cytometry.truth",
     "Recording": "sensors.recording",
+    "Particles": "pipeline.blocks",
     "Run": "bitspike.runs",
     "SampleFormat": "pipeline.blocks",
     "Samples": "pipeline.blocks",
@@ -63,6 +67,7 @@ _HOME = {
     "read_sorting": "bitspike.export",
     "read_truth": "sensors.truth",
     "replay": "bitspike.runner",
+    "replay_events": "bitspike.event_replay",
     "score": "bitspike.scoring",
     "simulate": "sensors.neural_simulator:simulate_neural",
     "simulate_cytometry": "sensors.cytometry.recording",
@@ -82,9 +87,11 @@ __all__ = [
     "CytometerParameters",
     "EventFormat",
     "EventRecording",
+    "EventRun",
     "Events",
     "MissingExtraError",
     "ParticleTruth",
+    "Particles",
     "Recording",
     "Run",
     "SampleFormat",
@@ -105,6 +112,7 @@ __all__ = [
     "read_sorting",
     "read_truth",
     "replay",
+    "replay_events",
     "score",
     "simulate",
     "simulate_cytometry",

@@ -17,7 +17,7 @@ from bitspike.scoring import Score, score
 from bitspike.training import train
 from pipeline.blocks import SampleFormat, Samples, Spikes
 from pipeline.chain import read_chain
-from pipeline.checks import example_signal
+from pipeline.checks import example_events, example_sensor, example_signal
 from sensors.neural_simulator import simulate_neural
 from sensors.sites import electrode_sites
 
@@ -91,9 +91,14 @@ def _compiling_ahead(chain: str) -> Iterator[None]:
 
 def compile_last_first(chain: str) -> None:
     """Have a chain's kernels compiled, the last stage first: beside a process that begins with the first ones."""
+    plan = read_chain(chain)
+    if plan.sensor == "events":
+        sensor = example_sensor()
+        plan.build(sensor).process(example_events(2000, sensor))
+        return
     sites, groups = electrode_sites(LAYOUT, CHANNELS)
     signal = SampleFormat(RATE_HZ, CHANNELS, 1.0, 16, sites, groups)
     noise = Samples(0, example_signal(512, signal))
-    for step in reversed(read_chain(chain).steps):
+    for step in reversed(plan.steps):
         stage = step.stage(step.parameters, signal)
         stage.process(*[noise if kind is Samples else Spikes(noise.start, noise.stop) for kind in stage.takes])

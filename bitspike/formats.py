@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from bitspike.runs import Run
-from pipeline.blocks import SampleFormat
+from pipeline.blocks import EventFormat, SampleFormat
 from pipeline.chain import ChainPlan
 
 CHANNELS, RATE_HZ = 64, 24_000.0  # where nothing is said
+SENSOR = EventFormat(640, 480, 15.0)
 SAID = ("rate_hz", "channels", "uv_per_count", "bits")  # of the facts about a recording, those that are of its format
 
 
-def said_format(plan: ChainPlan, facts: dict[str, Any]) -> SampleFormat:
-    """Return the format that a person describes by some of `SAID`; the rest is usual, the channels as many as the chain takes."""
+def said_format(plan: ChainPlan, facts: dict[str, Any]) -> Any:
+    """Return the format that a person describes by some of `SAID`; the rest is usual, the channels as many as the chain takes.
+
+    For a chain that takes events it is that of a camera of 640 x 480 pixels.
+    """
+    if plan.sensor == "events":
+        return SENSOR
     given: dict[str, Any] = {"rate_hz": RATE_HZ, "channels": plan.max_channels or CHANNELS}
     return SampleFormat(**given | {name: facts[name] for name in SAID if name in facts})
 

@@ -44,6 +44,8 @@ def info(
     facts: dict[str, Any],
 ) -> Result:
     """Say what a recording, a chain or a run is; of a chain also what its design proves and how exact it is."""
+    from bitspike.event_runs import EventRun, is_event_run
+    from bitspike.event_summary import event_run_document, event_run_summary
     from bitspike.formats import said_format
     from bitspike.runs import Run, is_run
     from pipeline.chain import packaged_chains, read_chain
@@ -57,6 +59,9 @@ def info(
         from bitspike.printed import run_summary
         from bitspike.replies import run_document
 
+        if is_event_run(path):
+            done = EventRun(path)
+            return Result({"kind": "run", **event_run_document(done)}, lambda: event_run_summary(done))
         run = Run(path)
         return Result({"kind": "run", **run_document(run)}, lambda: [*run_summary(run), *_units(run.units)])
     if not facts and is_events(path):
@@ -168,8 +173,8 @@ def _chain(chain: Chain) -> Result:
 
         about: list[tuple[str, Any]] = [
             ("chain", f"{plan.name}: {plan.description}"),
-            ("designed for", f"{signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"),
-            ("latency", f"{1000 * chain.latency / signal.rate_hz:.2f} ms"),
+            ("designed for", designed_for(signal)),
+            ("latency", f"{chain.latency / 1000 if plan.sensor == 'events' else 1000 * chain.latency / signal.rate_hz:.2f} ms"),
         ]
         rows = [[s["label"], s["name"], " ".join(s["from"]), _short(s["parameters"])] for s in stages]
         proofs = [[s["label"], name, number(value)] for s in stages for name, value in _found(s).items()]
@@ -180,6 +185,15 @@ def _chain(chain: Chain) -> Result:
         return [listed(about), *tables]
 
     return Result(document, lines)
+
+
+def designed_for(signal: Any) -> str:
+    """Return a format in words."""
+    from pipeline.blocks import EventFormat
+
+    if isinstance(signal, EventFormat):
+        return f"an event camera of {signal.width} x {signal.height} pixels"
+    return f"{signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"
 
 
 def _found(stage: dict[str, Any]) -> dict[str, Any]:
