@@ -31,6 +31,7 @@ from sensors.cytometry.parameters import Optics
 STEEPEST = 0.25  # sine of the largest angle in the spectrum; the sensor is seen within 0.16
 FADING = 0.8  # of that angle: from here on the spectrum is faded out
 ANGLES, RAYS, PANEL = 2400, 320, 40  # quadrature points over q and rho
+SMOOTH = 128  # points that determine the spectrum
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def field(diameter_um: float, index: float, optics: Optics, r_um: np.ndarray, di
     travelled = np.exp(1j * z * (np.sqrt(k * k - q * q) - k))
     steep = np.clip((q / (STEEPEST * k) - FADING) / (1 - FADING), 0, 1)
     shown = np.cos(np.pi / 2 * steep) ** 2  # an edge in the spectrum would be a bright spot on the axis
-    return _sums(_bessel(k, r_um.tobytes()), spectrum(diameter_um, index, optics, q) * shown * travelled * q * weights)
+    some, between = _smooth(k)
+    found = _sums(between, spectrum(diameter_um, index, optics, some))
+    return _sums(_bessel(k, r_um.tobytes()), found * shown * travelled * q * weights)
 
 
 def beam(optics: Optics, r_um: np.ndarray) -> np.ndarray:
@@ -121,6 +124,20 @@ def _nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
 def _angles(k: float) -> tuple[np.ndarray, np.ndarray]:
     nodes, weights = _nodes(ANGLES)
     return nodes * (STEEPEST * k), weights * (STEEPEST * k)
+
+
+@lru_cache(maxsize=4)
+def _smooth(k: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the few wave numbers at which a spectrum has to be known, and the matrix that gives it at all others.
+
+    The spectrum of what is at most 60 um wide is smooth: it is interpolated by Chebyshev polynomials through `SMOOTH` points.
+    """
+    q, _ = _angles(k)
+    points = np.polynomial.chebyshev.chebpts1(SMOOTH)
+    through = np.polynomial.chebyshev.chebvander(points, SMOOTH - 1).T * (2.0 / SMOOTH)
+    through[0] /= 2
+    there = np.polynomial.chebyshev.chebvander(2 * q / (STEEPEST * k) - 1, SMOOTH - 1)
+    return (points + 1) / 2 * STEEPEST * k, there @ through
 
 
 @lru_cache(maxsize=4)

@@ -115,13 +115,14 @@ def read_particle_truth(path: str | Path) -> ParticleTruth:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            columns = {name: stored[name].astype(dtype, casting="same_kind") for name, dtype in COLUMNS.items()}
+            missing = [name for name in COLUMNS if name not in stored]
+            columns = {} if missing else {name: stored[name].astype(dtype, casting="same_kind") for name, dtype in COLUMNS.items()}
     except FileNotFoundError:
         raise BitspikeError(f"{path}: no such file") from None
-    except KeyError as error:
-        raise BitspikeError(f"{path}: no column {error.args[0]}; a particle truth holds {', '.join(COLUMNS)}") from None
     except Exception as error:  # numpy raises many kinds on damaged archives
         raise BitspikeError(f"{path}: not a readable particle truth ({error}); simulate it again") from error
+    if missing:
+        raise BitspikeError(f"{path}: no column {missing[0]}; a particle truth holds {', '.join(COLUMNS)}")
     truth = ParticleTruth(**columns)
     for name in COLUMNS:
         if getattr(truth, name).shape != (len(truth),):
