@@ -28,6 +28,7 @@ import numpy as np
 from pipeline.blocks import EventFormat, Events
 from pipeline.errors import BitspikeError
 from sensors.events.dat import NO_EVENT, STATE, decode_records, record
+from sensors.events.prophesee import MOST_DIGITS
 from sensors.events.source import EventRecording
 from sensors.events.stated import EventFacts
 from sensors.events.words import WordReader
@@ -77,7 +78,7 @@ def read_aedat2(path: Path, facts: EventFacts) -> EventRecording:
         y = np.where(below < rows, rows - 1 - below.astype(np.int64), 0x3FFF)
         return record(raw["t"], x, y, np.where(plain, (address >> np.uint32(11)) & np.uint32(1), NO_EVENT))
 
-    origin = int(words["t0"]) if words.get("t0", "").isdigit() else 0
+    origin = int(words["t0"]) if words.get("t0", "").isdigit() and len(words["t0"]) <= MOST_DIGITS else 0
     size = sensor.width, sensor.height
     reader = WordReader(path, length, WORD, decode_records, STATE, (*size, 32), 1, origin, records)
     return EventRecording(path, "aedat2", sensor, reader, source)

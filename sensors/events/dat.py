@@ -64,27 +64,32 @@ def decode_records(  # type: ignore[no-untyped-def]
         if address >> 28 == NO_EVENT:
             others[0] += 1
             continue
+        origin = wrapped
         when = np.int64(word & np.uint64(0xFFFFFFFF)) + wrapped
-        if started[0] == 0:
+        if started[0] == 0:  # the first time may be damaged too: then the second is below it
+            if i + 1 == count and final == 0:
+                taken[0] = i
+                break
             started[0] = 1
-            now = when
-        if when < now:
-            if now - when > half:
-                when += whole
-                if when - now <= half:
-                    wrapped += whole
-            else:
-                held[0] += 1
-                when = now
+            now = when if i + 1 == count else min(when, np.int64(words[i + 1] & np.uint64(0xFFFFFFFF)))
+        if now - when > half:
+            origin += whole
+            when += whole
+        elif when < now:
+            held[0] += 1
+            when = now
         if when - now > LEAP:
             if i + 1 == count and final == 0:
                 taken[0] = i
                 break
             if i + 1 < count and words[i + 1] >> np.uint64(60) != np.uint64(NO_EVENT):
                 after = np.int64(words[i + 1] & np.uint64(0xFFFFFFFF)) + wrapped
+                if now - after > half:
+                    after += whole
                 if now <= after < when:
                     refused[0] += 1
                     continue
+        wrapped = origin
         now = when
         column, line = address & 0x3FFF, (address >> 14) & 0x3FFF
         t_out[n] = now

@@ -76,6 +76,8 @@ def read_es(path: Path, facts: EventFacts) -> EventRecording:
     """
     with path.open("rb") as file:
         start = file.read(HEADER)
+    if not start.startswith(MAGIC):
+        raise BitspikeError(f"{path}: not an Event Stream: it does not begin with that name")
     if len(start) > len(MAGIC) and start[len(MAGIC)] != VERSION[0]:
         raise BitspikeError(f"{path}: Event Stream version {start[len(MAGIC)]} is not read; version 2 is")
     if len(start) == HEADER and start[15] != CONTRAST:

@@ -30,7 +30,15 @@ MAGIC = (
     (b"\x93NUMPY", "npy"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
 )
-SUFFIXES = {".csv": "csv", ".txt": "csv", ".bin": "nmnist", ".bs2": "nmnist"}
+SUFFIXES = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".bin": "nmnist",
+    ".bs2": "nmnist",
+    ".es": "es",
+    ".aedat": "aedat2",
+    ".aedat4": "aedat4",
+}
 
 
 def open_events(

@@ -26,6 +26,7 @@ from pipeline.blocks import EventFormat
 from pipeline.errors import BitspikeError
 
 LONGEST = 1 << 16  # bytes of a header
+MOST_DIGITS = 18  # of a number that fits 64 bits
 CAMERAS = {  # what a header names a camera by, and the size of its sensor; the first that is found
     "genx320": (320, 320),
     "saphir": (320, 320),
@@ -76,7 +77,7 @@ class Header:
     def origin(self) -> int:
         """Time that the file's times count from, in microseconds."""
         given = self.words.get("t0", "0")
-        return int(given) if given.isdigit() else 0
+        return int(given) if given.isdigit() and len(given) <= MOST_DIGITS else 0
 
     def sensor(self) -> tuple[EventFormat | None, str]:
         """Return the size of the sensor and what it is from; None where neither is known."""

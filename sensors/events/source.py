@@ -62,6 +62,10 @@ class Reader(Protocol):
         ...
 
 
+def _joined(parts: list[Columns]) -> Columns:
+    return Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
 @dataclass(frozen=True)
 class Summary:
     """What a whole recording holds.
@@ -185,22 +189,22 @@ class EventRecording:
         return self._windows(us, start, stop)
 
     def _windows(self, us: int, start: int | None, stop: int | None) -> Iterator[Events]:
-        begin, held = start, Columns(*(np.empty(0, kind) for kind in _COLUMNS))
+        begin, parts = start, [Columns(*(np.empty(0, kind) for kind in _COLUMNS))]  # what the block that is not full has so far
         for piece in self.pieces(start, stop):
-            columns = Columns(piece.t_us, piece.x, piece.y, piece.p)
-            if len(held.t):
-                columns = Columns(*(np.concatenate(pair) for pair in zip(held, columns, strict=True)))
-            if begin is None:
-                begin = int(columns.t[0])
-            whole = (int(columns.t[-1]) - begin) // us  # blocks that end at or before the last event: nothing more comes for these
-            edges = begin + us * np.arange(whole + 1, dtype=np.int64)
-            cuts = np.searchsorted(columns.t, edges).tolist()
+            begin = piece.start if begin is None else begin
+            parts.append(Columns(piece.t_us, piece.x, piece.y, piece.p))
+            whole = (piece.stop - 1 - begin) // us  # blocks that end at or before the last event: nothing more comes for these
+            if whole == 0:
+                continue
+            columns = _joined(parts)
+            cuts = np.searchsorted(columns.t, begin + us * np.arange(whole + 1, dtype=np.int64)).tolist()
             for i in range(whole):
                 yield Events(begin + us * i, begin + us * (i + 1), *(c[cuts[i] : cuts[i + 1]] for c in columns))
             begin += us * whole
-            held = Columns(*(c[cuts[-1] :] for c in columns))
+            parts = [Columns(*(c[cuts[-1] :] for c in columns))]
         if begin is None:
             return
+        held = _joined(parts)
         end = stop if stop is not None else int(held.t[-1]) + 1 if len(held.t) else begin
         while begin < end:
             cut = int(np.searchsorted(held.t, begin + us))

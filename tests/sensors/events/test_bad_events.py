@@ -35,6 +35,8 @@ RAW = b"% evt 3.0\n% geometry 200x150\n% end\n"
         ("a.aedat", b"#!AER-DAT2.0\r\n# AEChip: x.y.DVS128\r\n" + bytes(8), "AEChip: DVS128 is not read; DAVIS240"),
         ("a.aedat", b"#!AER-DAT2.0\r\n# AEChip: x.y.DAVIS240C\r\n", "holds no events"),
         ("a.es", b"Event Stream\x02\x00\x00\x02" + bytes(20), "type atis is not read"),
+        ("a.es", b"Something else, of length", "not an Event Stream"),
+        ("a.aedat", b"Something else, of length", "AEChip: missing is not read"),
         ("a.es", b"Event Stream\x01\x00\x00\x01" + bytes(20), "version 1 is not read"),
         ("a.es", b"Event Stream\x02\x00", "holds no events: 14 bytes"),
         ("a.bin", b"\x01\x02\x03", "holds no events: 3 bytes"),
@@ -126,6 +128,43 @@ def test_dat_times(tmp_path):
     assert events.t_us.tolist() == [100, 100, 110, 120, 50_000_000, 50_000_001]
     assert events.x.tolist() == [0, 1, 2, 4, 5, 6]
     assert recording.damage == {"refused": 1, "held": 1}
+
+
+@pytest.mark.parametrize("chunk", [8 * 3, 8 * 50, 1 << 18])
+def test_random_records_beside_a_plain_decoder(tmp_path, monkeypatch, chunk):
+    """Times in DAT: wraps, steps back, lone leaps and gaps, beside the rules of the specification in plain Python."""
+    monkeypatch.setattr("sensors.events.words.CHUNK_BYTES", chunk)
+    rng = np.random.default_rng(12)
+    t = np.cumsum(rng.choice([0, 1, 50, 2_000_000], 3000, p=[0.3, 0.4, 0.28, 0.02])) + (1 << 32) - 20_000_000
+    odd = rng.random(3000)
+    t = np.where(odd < 0.02, rng.integers(0, 1 << 32, 3000), np.where(odd < 0.05, t - rng.integers(0, 500, 3000), t)) % (1 << 32)
+    t[0] += 5_000_000  # damaged
+    x, y, p = rng.integers(0, 210, 3000), rng.integers(0, 155, 3000), rng.integers(0, 2, 3000)
+    records = np.stack([t, x | y << 14 | p << 28], axis=1).astype("<u4")
+    (tmp_path / "a.dat").write_bytes(b"% Version 2\n% Width 200\n% Height 150\n\x0c\x08" + records.tobytes())
+    expected, counts = [], {"held": 0, "refused": 0, "outside": 0}
+    now, wrapped, whole = int(min(t[:2])), 0, 1 << 32
+    for i in range(3000):
+        when, following = (int(v) + wrapped for v in (t[i], t[min(i + 1, 2999)]))
+        when, following = (v + whole if now - v > whole // 2 else v for v in (when, following))
+        late = when < now
+        when = max(when, now)
+        if when - now > 1_000_000 and i < 2999 and now <= following < when:
+            counts["refused"] += 1
+            continue
+        counts["held"] += late
+        wrapped = when // whole * whole
+        now = when
+        if x[i] < 200 and y[i] < 150:
+            expected.append((now, x[i], y[i], p[i]))
+        else:
+            counts["outside"] += 1
+    recording = open_events(tmp_path / "a.dat")
+    events = recording.read()
+    assert list(zip(*(getattr(events, c).tolist() for c in COLUMNS), strict=True)) == expected
+    assert recording.damage == counts
+    assert all(counts.values())
+    assert int(events.t_us[-1]) > whole
 
 
 def test_npy_of_something_else(tmp_path):
