@@ -32,6 +32,8 @@ def beside_measured(made: SimulatedCytometry) -> tuple[dict[str, Any], Callable[
         real = number(figure.low) if figure.low == figure.high else f"{number(figure.low)} to {number(figure.high)}"
         if figure.name in figures:
             rows.append([figure.title, real, figures[figure.name], None])
+        elif not figures["classes"]:
+            rows.append([figure.title, real, None, None])
         for kind, found in figures["classes"].items():
             if figure.name in found:
                 low, middle, high = found[figure.name]
