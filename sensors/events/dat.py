@@ -71,7 +71,8 @@ def decode_records(  # type: ignore[no-untyped-def]
                 taken[0] = i
                 break
             started[0] = 1
-            now = when if i + 1 == count else min(when, np.int64(words[i + 1] & np.uint64(0xFFFFFFFF)))
+            after = when if i + 1 == count else np.int64(words[i + 1] & np.uint64(0xFFFFFFFF))
+            now = after if after < when <= after + half else when
         if now - when > half:
             origin += whole
             when += whole
