@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.blocks import EventFormat, Events
 from pipeline.errors import BitspikeError, MissingExtraError
-from sensors.events.order import Keeper
-from sensors.events.source import EventRecording, Piece
+from pipeline.fixed import kernel
+from pipeline.layout import blank, layout, variables
+from sensors.events.source import Columns, EventRecording, Piece
 from sensors.events.stated import EventFacts
 
 COMPRESSIONS = ("none", "lz4", "zstd")
@@ -43,16 +46,43 @@ def _opened(path: Path) -> Any:
     return recording
 
 
+STATE = layout(
+    time="i8",  # of the last event, microseconds
+    outside="i8",  # events outside the sensor
+    held="i8",  # events that were before the one before them
+)
+
+
+@kernel
+def decode_packet(width, height, time, outside, held, words, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
+    """Take events of 16 bytes apart, int64 [count, 2]; return how many are within the sensor."""
+    n, now, back = np.uint64(0), time[0], np.int64(0)
+    for i in range(count):
+        when, rest = words[i, 0], words[i, 1]
+        back += when < now
+        now = max(now, when)
+        column, line = rest & 0xFFFF, (rest >> 16) & 0xFFFF
+        t_out[n] = now
+        x_out[n] = column
+        y_out[n] = line
+        p_out[n] = (rest >> 32) & 1
+        n += np.uint64(column < width) & np.uint64(line < height)
+    time[0] = now
+    held[0] += back
+    outside[0] += count - np.int64(n)
+    return np.int64(n)
+
+
 @dataclass(frozen=True)
 class _PacketReader:
-    """Reads packet by packet; `after` of its pieces is (packets so far, last time, damage)."""
+    """Reads packet by packet; `after` of its pieces is (packets so far, state)."""
 
     path: Path
     sensor: EventFormat
 
     def pieces(self, after: Any = None) -> Iterator[Piece]:
-        done, last, counts = after or (0, -1, {})
-        recording, keeper = _opened(self.path), Keeper(self.sensor, last, counts)
+        done, state = (0, blank(STATE)) if after is None else (after[0], after[1].copy())
+        recording, fields = _opened(self.path), variables(state)
         for _ in range(done):
             recording.getNextEventBatch()
         while True:
@@ -63,9 +93,12 @@ class _PacketReader:
             if batch is None:
                 return
             done += 1
-            raw = batch.numpy()
-            columns = keeper.keep(raw["timestamp"], raw["x"], raw["y"], raw["polarity"])
-            yield Piece(columns, (done, keeper.last, keeper.counts), keeper.counts)
+            words = batch.numpy().view(np.int64).reshape(-1, 2)
+            room = len(words) + 1
+            columns = Columns(np.empty(room, np.int64), np.empty(room, "u2"), np.empty(room, "u2"), np.empty(room, "u1"))
+            n = decode_packet(self.sensor.width, self.sensor.height, *fields, words, len(words), *columns)
+            counts = {"outside": int(state["outside"]), "held": int(state["held"])}
+            yield Piece(Columns(*(c[:n] for c in columns)), (done, state.copy()), counts)
 
 
 def read_aedat4(path: Path, facts: EventFacts) -> EventRecording:
