@@ -174,6 +174,19 @@ def test_others_read_what_we_write(tmp_path, made):
     np.testing.assert_array_equal(((raw[:, 2] & 127) << 16 | raw[:, 3] << 8 | raw[:, 4]), (made.t_us - made.t_us[0]) & 0x7FFFFF)
 
 
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "dat1", "es", "aedat4"])
+def test_faery_reads_what_we_write(tmp_path, made, format):
+    faery = pytest.importorskip("faery", reason="faery, of the bench extra, is not installed")
+    needs(format)
+    across = moved(made, (1 << 24) - made.start - 30_000)  # a wrap of EVT3's time; `late` times need an origin
+    late = moved(made, 1_633_953_690_975_950)
+    for events in (made, across, late)[: 2 if format == "es" else 3]:
+        path = write_events(tmp_path / f"a{SUFFIX[format]}", [events], format, sensor=SENSOR, overwrite=True)
+        theirs = np.concatenate(list(faery.events_stream_from_file(path)))
+        for name, column in (("t", "t_us"), ("x", "x"), ("y", "y"), ("on", "p")):
+            np.testing.assert_array_equal(theirs[name], getattr(events, column), name)
+
+
 def test_hdf5_of_others(tmp_path, made):
     h5py = pytest.importorskip("h5py", reason="HDF5 is read through the events extra")
     records = np.zeros(len(made), [("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
