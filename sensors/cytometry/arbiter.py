@@ -48,31 +48,30 @@ def uniform(seed: int, n: int) -> float:
 @njit(cache=True)
 def let_go(now, pixels, readout, normals, jitter, seed):  # type: ignore[no-untyped-def]
     """Release the pixels whose refractory time is over: each remembers the light it sees, and draws its next thresholds."""
-    level, memory, on, off, on_mean, off_mean = pixels
+    level, high, low, on, off = pixels
     count, held, release = readout[1], readout[6], readout[7]
     capacity = len(held)
     while count[HELD] > 0 and release[count[FIRST]] <= now:
         pixel = held[count[FIRST]]
         count[FIRST] = (count[FIRST] + 1) % capacity
         count[HELD] -= 1
-        memory[pixel] = level[pixel]
         count[DRAWN] += 1
         first = int(uniform(seed, count[DRAWN]) * (len(normals) - 1))
-        on[pixel] = on_mean[pixel] * (np.float32(1) + jitter * normals[first])
-        off[pixel] = off_mean[pixel] * (np.float32(1) + jitter * normals[first + 1])
+        high[pixel] = level[pixel] + on[pixel] * (np.float32(1) + jitter * normals[first])
+        low[pixel] = level[pixel] - off[pixel] * (np.float32(1) + jitter * normals[first + 1])
 
 
 @njit(cache=True)
 def take_in(now, i, asks, pixels, readout, normals, jitter, width, seed):  # type: ignore[no-untyped-def]
     """Let the pixels ask that do so until now, from the i-th on; return the index of the next. Who waits or is held cannot ask."""
     at, where, brighter, by = asks
-    memory = pixels[1]
+    high, low = pixels[1], pixels[2]
     _, count, head, following, asked, cause, _, _ = readout
     while i < len(at) and at[i] <= now:
         let_go(at[i], pixels, readout, normals, jitter, seed)
         pixel = where[i]
-        if not np.isnan(memory[pixel]):
-            memory[pixel] = np.nan
+        if not np.isnan(high[pixel]):
+            high[pixel] = low[pixel] = np.nan
             asked[pixel], cause[pixel] = brighter[i], by[i]
             row = pixel // width
             following[pixel] = head[row]
@@ -93,7 +92,7 @@ def serve(until, asks, pixels, readout, normals, settings, seed, out):  # type: 
     asks : tuple
         Time (float64, ascending), pixel, polarity and particle (-1 for noise) of each event wished for, before `until`.
     pixels, readout : tuple
-        State; a pixel's memory is NaN while it waits or is held.
+        State; the levels at which a pixel asks are NaN while it waits or is held.
     settings : tuple
         Row, event and jitter times and refractory time in microseconds, the thresholds' jitter, and the sensor's width.
     out : tuple

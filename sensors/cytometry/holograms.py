@@ -16,20 +16,21 @@ LEVELS = 64  # steps of the beam's amplitude at the particle, for its reach
 
 @dataclass(frozen=True)
 class Illumination:
-    """The light without particles, float32 [height, width].
+    """The light without particles, relative to the beam's peak: ``(across[x] down[y])^2 + stray``.
 
     Attributes
     ----------
-    inverse : numpy.ndarray
-        1 / (u^2 + stray), u being the beam's amplitude relative to its peak.
-    cross : numpy.ndarray
-        u / (u^2 + stray).
+    across, down : numpy.ndarray
+        float32 [width] and [height]: the beam's amplitude by column and by row; a Gaussian beam's is their product.
+    stray : float
+        Stray light.
     axis : tuple of float
         Where the beam's axis meets the sensor: column, row.
     """
 
-    inverse: np.ndarray
-    cross: np.ndarray
+    across: np.ndarray
+    down: np.ndarray
+    stray: float
     axis: tuple[float, float]
 
 
@@ -37,10 +38,12 @@ def illumination(parameters: CytometerParameters) -> Illumination:
     """Return the light on every pixel without particles."""
     pixel, optics = parameters.pixel, parameters.optics
     axis = (pixel.width / 2 - 0.5 + optics.beam_px[0], pixel.height / 2 - 0.5 + optics.beam_px[1])
-    radius = np.hypot(np.arange(pixel.width)[None, :] - axis[0], np.arange(pixel.height)[:, None] - axis[1])
-    u = beam(optics, radius * (pixel.pitch_um / optics.magnification))
-    light = u * u + optics.stray
-    return Illumination((1 / light).astype(np.float32), (u / light).astype(np.float32), axis)
+    pitch = pixel.pitch_um / optics.magnification
+    across, down = (
+        beam(optics, (np.arange(n) - middle) * pitch).astype(np.float32)
+        for n, middle in zip((pixel.width, pixel.height), axis, strict=True)
+    )
+    return Illumination(across, down, optics.stray, axis)
 
 
 class HologramBank:

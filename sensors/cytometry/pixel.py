@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from sensors.cytometry.arbiter import let_go, serve
-from sensors.cytometry.holograms import LEVELS, Illumination
+from sensors.cytometry.holograms import LEVELS
 from sensors.cytometry.parameters import CytometerParameters
 from sensors.cytometry.runs import SENSOR, generator
 
@@ -35,37 +35,31 @@ class Pixels:
     ----------
     level : numpy.ndarray
         v.
-    memory : numpy.ndarray
-        v at the last event; NaN while the pixel waits to be read out or is held in reset.
+    high, low : numpy.ndarray
+        v at which the next event comes, brighter or darker; NaN while the pixel waits to be read out or is held in reset.
     on, off : numpy.ndarray
-        Thresholds of the next event.
-    on_mean, off_mean : numpy.ndarray
-        Thresholds of the pixel, on average.
+        Thresholds on average: `high` and `low` are about as far from the v that the pixel remembers.
     leak : numpy.ndarray
         How much the memory falls in a microsecond.
-    slowness : numpy.ndarray
-        Time constant over the time step, in light without particles.
     noise_hz : numpy.ndarray
         float64: rate of noise events.
     """
 
     level: np.ndarray
-    memory: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
     on: np.ndarray
     off: np.ndarray
-    on_mean: np.ndarray
-    off_mean: np.ndarray
     leak: np.ndarray
-    slowness: np.ndarray
     noise_hz: np.ndarray
 
     @property
     def state(self) -> tuple[np.ndarray, ...]:
-        """What the kernels change, and the mean thresholds."""
-        return self.level, self.memory, self.on, self.off, self.on_mean, self.off_mean
+        """What the kernels change, and the thresholds."""
+        return self.level, self.high, self.low, self.on, self.off
 
 
-def make_pixels(parameters: CytometerParameters, light: Illumination) -> Pixels:
+def make_pixels(parameters: CytometerParameters) -> Pixels:
     """Return the pixels of a sensor, each at some moment between two leak events.
 
     Parameters
@@ -85,10 +79,8 @@ def make_pixels(parameters: CytometerParameters, light: Illumination) -> Pixels:
     noise = pixel.shot_hz * np.exp(spread * rng.standard_normal(pixels) - spread * spread / 2)
     hot = rng.choice(pixels, min(pixel.hot_pixels, pixels), replace=False)
     noise[hot] = pixel.hot_hz
-    memory = (-on * rng.random(pixels, np.float32)).astype(np.float32)
-    tau = np.maximum(pixel.response_us * parameters.optics.stray * light.inverse.ravel(), pixel.fastest_us)
-    slowness = (tau / parameters.step_us).astype(np.float32)
-    return Pixels(np.zeros(pixels, np.float32), memory, on.copy(), off.copy(), on, off, leak, slowness, noise)
+    high = on * rng.random(pixels, np.float32)
+    return Pixels(np.zeros(pixels, np.float32), high, high - on - off, on, off, leak, noise)
 
 
 @njit(cache=True)
@@ -103,19 +95,20 @@ def idle(start, stop, noise, pixels, leak, readout, normals, settings, seed, out
         Time, pixel, polarity and cause of noise events, as `serve` takes what the pixels ask.
     """
     at, where, brighter, by = noise
-    level, memory, on, _, _, _ = pixels
+    level, high, low, _, _ = pixels
     length = np.float32(stop - start)
     leaked = 0
-    for pixel in range(len(memory)):
-        memory[pixel] -= leak[pixel] * length
-        leaked += level[pixel] - memory[pixel] > on[pixel]
+    for pixel in range(len(level)):
+        high[pixel] -= leak[pixel] * length
+        low[pixel] -= leak[pixel] * length
+        leaked += level[pixel] > high[pixel]
     n = len(at)
     t, p = np.empty(n + leaked), np.empty(n + leaked, np.int32)
     polarity, cause = np.ones(n + leaked, np.uint8), np.full(n + leaked, -1, np.int32)
     t[:n], p[:n], polarity[:n], cause[:n] = at, where, brighter, by
     if leaked:
-        for pixel in range(len(memory)):
-            over = level[pixel] - memory[pixel] - on[pixel]
+        for pixel in range(len(level)):
+            over = level[pixel] - high[pixel]
             if over > 0:
                 t[n] = max(start, stop - over / leak[pixel])
                 p[n] = pixel
@@ -125,26 +118,30 @@ def idle(start, stop, noise, pixels, leak, readout, normals, settings, seed, out
     let_go(stop, pixels, readout, normals, settings[4], seed)
 
 
-@njit(cache=True)
-def _one(ratio: np.ndarray) -> None:
-    for k in range(len(ratio)):
+@njit(cache=True, error_model="numpy")
+def _dark(u, across, down, stray, inverse, ratio):  # type: ignore[no-untyped-def]
+    """Write the beam's amplitude u on a row, and one over the light without particles; set the light relative to that to 1."""
+    for k in range(len(u)):
+        u[k] = across[k] * down
+        inverse[k] = np.float32(1) / (u[k] * u[k] + stray)
         ratio[k] = np.float32(1)
 
 
 @njit(cache=True)
-def _add(ratio, light, fringe, f, a, inverse, cross):  # type: ignore[no-untyped-def]
+def _add(ratio, light, fringe, f, a, u, inverse):  # type: ignore[no-untyped-def]
     """Add what a particle lit with amplitude a adds, from a table that is moved by the fraction f of a pixel."""
     g = np.float32(1) - f
     for k in range(len(ratio)):
-        shown = a * (g * light[k] + f * light[k + 1]) * inverse[k] + (g * fringe[k] + f * fringe[k + 1]) * cross[k]
-        ratio[k] += a * shown
+        shown = a * (g * light[k] + f * light[k + 1]) + (g * fringe[k] + f * fringe[k + 1]) * u[k]
+        ratio[k] += a * shown * inverse[k]
 
 
 @njit(cache=True)
 def _logarithm(bits, ratio, mantissa_bits, mantissa, out):  # type: ignore[no-untyped-def]
     """Write the natural logarithm of `ratio` to `out`, to 1e-6; `bits` and `mantissa_bits` are int32 views of the floats."""
+    least = np.float32(0.02)
     for k in range(len(ratio)):
-        ratio[k] = max(ratio[k], np.float32(0.02))
+        ratio[k] = ratio[k] if ratio[k] > least else least
     for k in range(len(ratio)):
         out[k] = np.float32((bits[k] >> 23) - 127)
         mantissa_bits[k] = (bits[k] & 0x7FFFFF) | 0x3F800000
@@ -160,20 +157,24 @@ def _logarithm(bits, ratio, mantissa_bits, mantissa, out):  # type: ignore[no-un
 
 
 @njit(cache=True, error_model="numpy")
-def _follow(level, before, ratio, slowness, goal):  # type: ignore[no-untyped-def]
-    """Take one implicit Euler step of the photoreceptors towards the logarithm of their light; `before` gets what they were."""
+def _follow(level, before, ratio, inverse, slow, fast, goal):  # type: ignore[no-untyped-def]
+    """Take one implicit Euler step of the photoreceptors towards the logarithm of their light; `before` gets what they were.
+
+    `slow` and `fast` are the time constants in stray light and in bright light, over the time step; the former for `inverse` = 1.
+    """
     for k in range(len(level)):
         before[k] = level[k]
-        level[k] += ratio[k] / (ratio[k] + slowness[k]) * (goal[k] - level[k])
+        tau = slow * inverse[k]
+        tau = tau if tau > fast else fast
+        level[k] += ratio[k] / (ratio[k] + tau) * (goal[k] - level[k])
 
 
 @njit(cache=True)
-def _compare(crossed, places, level, memory, on, off):  # type: ignore[no-untyped-def]
-    """Write the places of the pixels whose change is beyond a threshold to `places`; return how many there are."""
+def _compare(crossed, places, level, high, low):  # type: ignore[no-untyped-def]
+    """Write the places of the pixels whose level is beyond a threshold to `places`; return how many there are."""
     found = 0
     for k in range(len(level)):
-        change = level[k] - memory[k]
-        crossed[k] = np.uint8(change > on[k]) | np.uint8(change < -off[k])
+        crossed[k] = np.uint8(level[k] > high[k]) | np.uint8(level[k] < low[k])
     for k in range(len(level)):
         found |= crossed[k]
     if not found:
@@ -186,7 +187,7 @@ def _compare(crossed, places, level, memory, on, off):  # type: ignore[no-untype
 
 
 @njit(cache=True, error_model="numpy")
-def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak, slowness, readout, normals, settings, seed, out):  # type: ignore[no-untyped-def]
+def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak, readout, normals, settings, seed, out):  # type: ignore[no-untyped-def]
     """Pass time steps in which particles are lit: pixels within their reach follow the light.
 
     Parameters
@@ -205,17 +206,19 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
         For each particle: slot, reach, number, first and last step, column
         at time 0, speed in pixels per microsecond, row, the beam's amplitude in its row, and the beam's radius in pixels.
     scene : tuple
-        The illumination's `inverse` and `cross`, and the column of the beam's axis.
+        The beam's amplitude along a row and along a column (their product is that of a pixel), the stray light, the column of the
+        beam's axis, and the time constants over the time step: the one in stray light times `stray`, and the fastest.
     """
     at, where, brighter, by = noise
-    inverse, cross, axis = scene
+    across, down, stray, axis, slow, fast = scene
     slot, reach, number, begins, ends, column0, speed, row0, beside, spot = moves
-    level, memory, on, off, _, _ = pixels
-    height, width = inverse.shape
+    level, high, low, _, _ = pixels
+    height, width = len(down), len(across)
     particles = len(slot)
     centre, amplitude, radius = np.empty(particles), np.empty(particles, np.float32), np.empty(particles)
     left, right = np.zeros(particles, np.int64), np.zeros(particles, np.int64)
     ratio, before = np.empty(width, np.float32), np.empty(width, np.float32)
+    u, inverse = np.empty(width, np.float32), np.empty(width, np.float32)
     bits = ratio.view(np.int32)
     exponent, mantissa = np.empty(width, np.float32), np.empty(width, np.float32)
     mantissa_bits = mantissa.view(np.int32)
@@ -223,8 +226,9 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
     room = 4096
     t, p, polarity, cause = np.empty(room), np.empty(room, np.int32), np.empty(room, np.uint8), np.empty(room, np.int32)
     sooner = 0
-    for pixel in range(len(memory)):
-        memory[pixel] -= leak[pixel] * np.float32(steps * step_us)
+    for pixel in range(len(level)):
+        high[pixel] -= leak[pixel] * np.float32(steps * step_us)
+        low[pixel] -= leak[pixel] * np.float32(steps * step_us)
     for step in range(first, first + steps):
         begin = step * step_us
         for i in range(particles):
@@ -237,7 +241,7 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
                 radius[i] = reach[i, min(int(most * LEVELS) + 1, LEVELS)]
         n = 0
         for y in range(height):
-            low, high = width, 0
+            first_x, end_x = width, 0
             for i in range(particles):
                 chord = radius[i] * radius[i] - (y - row0[i]) ** 2
                 left[i] = right[i] = 0
@@ -246,11 +250,11 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
                     left[i] = max(0, int(np.ceil(centre[i] - chord)))
                     right[i] = min(width, int(np.floor(centre[i] + chord)) + 1)
                     if left[i] < right[i]:
-                        low, high = min(low, left[i]), max(high, right[i])
-            if low >= high:
+                        first_x, end_x = min(first_x, left[i]), max(end_x, right[i])
+            if first_x >= end_x:
                 continue
-            n_row = high - low
-            _one(ratio[:n_row])
+            n_row = end_x - first_x
+            _dark(u[:n_row], across[first_x:end_x], down[y], stray, inverse[:n_row], ratio[:n_row])
             for i in range(particles):
                 if left[i] < right[i]:
                     offset = half - centre[i]
@@ -258,20 +262,20 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
                     f = np.float32(offset - whole)
                     columns = slice(left[i] + whole, right[i] + whole + 1)
                     light, fringe = tables[slot[i], 0, y, columns], tables[slot[i], 1, y, columns]
-                    near = slice(left[i], right[i])
-                    _add(ratio[left[i] - low : right[i] - low], light, fringe, f, amplitude[i], inverse[y, near], cross[y, near])
+                    near = slice(left[i] - first_x, right[i] - first_x)
+                    _add(ratio[near], light, fringe, f, amplitude[i], u[near], inverse[near])
             base = y * width
-            here = slice(base + low, base + high)
+            here = slice(base + first_x, base + end_x)
             _logarithm(bits[:n_row], ratio[:n_row], mantissa_bits[:n_row], mantissa[:n_row], exponent[:n_row])
-            _follow(level[here], before[:n_row], ratio[:n_row], slowness[here], exponent[:n_row])
-            crossing = _compare(crossed[:n_row], places, level[here], memory[here], on[here], off[here])
+            _follow(level[here], before[:n_row], ratio[:n_row], inverse[:n_row], slow, fast, exponent[:n_row])
+            crossing = _compare(crossed[:n_row], places, level[here], high[here], low[here])
             for found in range(crossing):
-                x = low + places[found]
+                x = first_x + places[found]
                 pixel = base + x
-                up = level[pixel] > memory[pixel]
-                goal = memory[pixel] + on[pixel] if up else memory[pixel] - off[pixel]
-                rise = level[pixel] - before[x - low]
-                part = (goal - before[x - low]) / rise if rise != 0 else np.float32(0)
+                up = level[pixel] > high[pixel]
+                goal = high[pixel] if up else low[pixel]
+                rise = level[pixel] - before[x - first_x]
+                part = (goal - before[x - first_x]) / rise if rise != 0 else np.float32(0)
                 best, strongest = -1, np.float32(-1)
                 for i in range(particles):
                     if left[i] <= x < right[i]:

@@ -154,7 +154,7 @@ class CytometerSimulator:
         """Simulate stretch by stretch; yield the time reached and the columns t_us, x, y, p and cause."""
         now, light = self.parameters, self._light
         pixel, arbiter, step_us = now.pixel, now.arbiter, now.step_us
-        pixels = make_pixels(now, light)
+        pixels = make_pixels(now)
         bank, slots = HologramBank(now), _Slots()
         readout = tuple(arbiter_state(pixel.width, pixel.height).values())
         normals = generator(now, SENSOR, 1).standard_normal(NORMALS, np.float32)
@@ -163,7 +163,8 @@ class CytometerSimulator:
         seed = int(generator(now, NOISE, 1).integers(1 << 62))
         out = _columns(pixel.width * pixel.height)
         likely = np.cumsum(pixels.noise_hz)
-        scene = (light.inverse, light.cross, light.axis[0])
+        taus = (pixel.response_us * light.stray / step_us, pixel.fastest_us / step_us)
+        scene = (light.across, light.down, np.float32(light.stray), light.axis[0], *(np.float32(tau) for tau in taus))
         order = np.argsort(self._begins, kind="stable")
         step = int(min(0, self._begins.min(initial=0)))
         last, following, part = -(-self.stop_us // step_us) + 1, 0, 2
@@ -183,7 +184,7 @@ class CytometerSimulator:
                 moves = (*places, *(column[lit] for column in self._moves()))
                 busy(
                     step, stop - step, float(step_us), noise, tables, bank.half, moves, scene, pixels.state, pixels.leak,
-                    pixels.slowness, readout, normals, settings, seed, out,
+                    readout, normals, settings, seed, out,
                 )  # fmt: skip
             else:
                 pixels.level[:] = 0

@@ -13,7 +13,7 @@ WIDTH, HEIGHT, ROW_US, EVENT_US, REFRACTORY_US = 16, 12, 0.2, 0.05, 7.0
 
 def served(asks, stops, late_us=0.0, refractory_us=REFRACTORY_US):
     """Run the kernel over several calls; return the columns t, x, y, p, cause."""
-    pixels = tuple(np.full(WIDTH * HEIGHT, value, np.float32) for value in (0.5, 0.0, 0.2, 0.2, 0.2, 0.2))
+    pixels = tuple(np.full(WIDTH * HEIGHT, value, np.float32) for value in (0.5, 0.7, 0.3, 0.2, 0.2))
     readout = tuple(arbiter_state(WIDTH, HEIGHT).values())
     out = tuple(np.empty(10_000, kind) for kind in (np.int64, np.uint16, np.uint16, np.uint8, np.int32))
     settings = (ROW_US, EVENT_US, late_us, refractory_us, np.float32(0), WIDTH)
