@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from classifiers.gaussian import nearest
+from pipeline import lanes
 from pipeline.fixed import inlined, kernel
 from pipeline.neural.detection import NO_CHANNEL, NO_TIME
 
@@ -56,12 +57,9 @@ def project(window, component, neighbours, first, width, dimensions, seen, featu
     """Fill the features of one window: components in Q15, features in Q3, rounded down. `seen` is scratch, int16."""
     for k in range(neighbours):
         for m in range(width):
-            seen[k * width + m] = window[k, first + m]
+            seen[0, k * width + m] = window[k, first + m]
     for p in range(dimensions):
-        axis = component[p]
-        total = np.int64(0)
-        for i in range(neighbours * width):
-            total += np.int64(seen[i]) * np.int64(axis[i])
+        total = lanes.dot_any(seen, 0, 0, component, p, 0, neighbours * width)
         feature[p] = np.int32(total >> np.int64(FEATURE_BITS))
 
 
@@ -337,7 +335,7 @@ def _tick(  # type: ignore[no-untyped-def]
     """Take the spikes whose turn has come, `done` frames into the block; return the new number of outputs."""
     stack, short = np.zeros((STACK, 4), np.int64), np.zeros((SHORT, 2), np.int64)
     window, row = np.zeros((neighbours, width + 2 * SHIFT), np.int16), np.zeros(width + 2 * SHIFT, np.int16)
-    seen = np.zeros(neighbours * feature_width, np.int16)
+    seen = np.zeros((1, neighbours * feature_width), np.int16)
     feature, scratch = np.zeros(dimensions, np.int32), np.zeros(dimensions, np.int64)
     moved = np.zeros(centre.shape[1:], np.int64)
     while True:
@@ -391,10 +389,7 @@ def process(  # type: ignore[no-untyped-def]
     done, next_spike = 0, 0
     while done < frames:
         step = min(frames - done, TICK - (start + done) % TICK)
-        for n in range(done, done + step):
-            newest = ring[(start + n) & (len(ring) - 1)]
-            for c in range(channels):
-                newest[c] = x[n, c]
+        lanes.move(x, done, ring, (start + done) & (len(ring) - 1), step, channels)  # a tick ends where the ring does, or before
         done += step
         if (start + done) % TICK != 0:
             break

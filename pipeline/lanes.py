@@ -278,6 +278,36 @@ def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-d
     return total(sums)
 
 
+@inlined
+def dot_any(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
+    """Return the sum of products of any number of int16 of two rows, int64; exact as `dot` is."""
+    whole = count - count % WIDTH16
+    result = dot(a, row, column, b, b_row, b_column, whole)
+    for m in range(whole, count):
+        result += np.int64(a[row, column + m]) * np.int64(b[b_row, b_column + m])
+    return result
+
+
+@inlined
+def copy(source, row, column, target, target_row, target_column, rows, columns):  # type: ignore[no-untyped-def]
+    """Copy ``rows x columns`` values: channels that do not fill a register are worked on in an array that does."""
+    for n in range(rows):
+        for c in range(columns):
+            target[target_row + n, target_column + c] = source[row + n, column + c]
+
+
+@inlined
+def move(source, row, target, target_row, rows, columns):  # type: ignore[no-untyped-def]
+    """Copy rows of `columns` int16, a register at a time where they fill one; the last register overlaps the one before."""
+    if columns < WIDTH16:
+        copy(source, row, 0, target, target_row, 0, rows, columns)
+        return
+    for n in range(rows):
+        for c in range(0, columns - WIDTH16, WIDTH16):
+            store(target, target_row + n, c, load16(source, row + n, c))
+        store(target, target_row + n, columns - WIDTH16, load16(source, row + n, columns - WIDTH16))
+
+
 def _turned(builder: Any, rows: list[Any]) -> list[Any]:
     """Exchange rows and columns of eight registers of 2 x 8 int16, each half by itself, by three rounds of interleaving."""
     halves = [[8 * (i // 8) + (i % 8) // 2 + 16 * (i % 2) + up for i in range(16)] for up in (0, 4)]
@@ -332,14 +362,6 @@ def turn_out(_context: Any, source: Any, line: Any, at: Any, target: Any, row: A
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
-@inlined
-def copy(source, row, column, target, target_row, target_column, rows, columns):  # type: ignore[no-untyped-def]
-    """Copy ``rows x columns`` values: channels that do not fill a register are worked on in an array that does."""
-    for n in range(rows):
-        for c in range(columns):
-            target[target_row + n, target_column + c] = source[row + n, column + c]
-
-
 def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable[..., Any]:
     """Return ``apply(tables, state, x, y, frames, channels)``, which takes `run` over all channels.
 
@@ -356,18 +378,24 @@ def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable
 
     @inlined
     def apply(tables, state, x, y, frames, channels):  # type: ignore[no-untyped-def]
-        rest = channels % WIDTH
-        spare = np.empty((2, TILE, WIDTH), np.int16)
-        spare_state = np.empty((rows, WIDTH), kind)
-        copy(state, 0, channels - rest, spare_state, 0, 0, rows, rest)
+        rest, narrow = channels % WIDTH, channels < WIDTH
+        spare = np.empty((2, TILE if narrow else 0, WIDTH), np.int16)
+        kept = np.empty((rows, WIDTH), kind)
         for first in range(0, frames, TILE):
             length = min(frames - first, TILE)
-            copy(x, first, channels - rest, spare[0], 0, 0, length, rest)
-            for c in range(0, channels, WIDTH):
-                fills = c + WIDTH <= channels
-                memory, given, result = (state, x[first:], y[first:]) if fills else (spare_state, spare[0], spare[1])
-                run(tables, memory, given, result, length, c if fills else 0)
-            copy(spare[1], 0, 0, y, first, channels - rest, length, rest)
-        copy(spare_state, 0, 0, state, 0, channels - rest, rows, rest)
+            if narrow:  # channels that fill no register are worked on in arrays that do
+                copy(state, 0, 0, kept, 0, 0, rows, channels)
+                copy(x, first, 0, spare[0], 0, 0, length, channels)
+            elif rest != 0:
+                copy(state, 0, channels - WIDTH, kept, 0, 0, rows, WIDTH - rest)
+            for c in range(0 if rest == 0 else -WIDTH, channels - rest, WIDTH):
+                memory, given, result = (kept, spare[0], spare[1]) if narrow else (state, x[first:], y[first:])
+                # the last eight channels overlap those before and go first, as the state of both is then that before the tile
+                run(tables, memory, given, result, length, c if c >= 0 else 0 if narrow else channels - WIDTH)
+                if c < 0 and not narrow:
+                    copy(kept, 0, 0, state, 0, channels - WIDTH, rows, WIDTH - rest)
+            if narrow:
+                copy(kept, 0, 0, state, 0, 0, rows, channels)
+                copy(spare[1], 0, 0, y, first, 0, length, channels)
 
     return apply

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline import lanes
 from pipeline.blocks import SampleFormat
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel, quantise
+from pipeline.lanes import WIDTH16
 from pipeline.layout import blank, layout
 from pipeline.neural import noise
-from pipeline.neural.detection import GROUP, POLARITIES, Detector, pass_time, report
+from pipeline.neural.detection import POLARITIES, Detector, pass_time, report
 from pipeline.neural.noise import LOOKS, close_window, noise_exceeds, noise_level, noise_offset
 from pipeline.stage import Design, Parameters
 
@@ -79,56 +81,36 @@ def _row(before, now, after, low, high, frame, refractory, ready, at, channel, a
     return count
 
 
-@kernel
-def _any_beyond(flat, i, low, high, c):  # type: ignore[no-untyped-def]
-    """Say whether any sample of the group at `i`, whose first channel is `c`, is beyond its levels."""
-    hit = np.int16(0)
-    for j in range(GROUP):
-        now = flat[np.uint64(i + j)]
-        hit |= np.int16((now < low[np.uint64(c + j)]) | (now > high[np.uint64(c + j)]))
-    return hit != 0
-
-
-@kernel
-def _mark(flat, i, low, high, c, channels, mask):  # type: ignore[no-untyped-def]
-    """Mark with 1 the peaks among the samples of the group at `i`, with 0 all others."""
-    for j in range(GROUP):
-        before, now, after = flat[np.uint64(i - channels + j)], flat[np.uint64(i + j)], flat[np.uint64(i + channels + j)]
-        mask[j] = _is_peak(before, now, after, low[np.uint64(c + j)], high[np.uint64(c + j)])
+@inlined
+def _beyond(x, n, c, low, high):  # type: ignore[no-untyped-def]
+    """Return -1 where a sample of `WIDTH16` channels from `c` on is beyond its levels, else 0."""
+    now = lanes.load16(x, n, c)
+    return lanes.less(now, lanes.load16(low, 0, c)) + lanes.less(lanes.load16(high, 0, c), now)
 
 
 @kernel
 def _rows(x, first, last, low, high, flags, refractory, ready, at, channel, amplitude, count, channels):  # type: ignore[no-untyped-def]
     """Report the peaks of frames `first` to `last` - 1 of the block, all of whose neighbours are in it.
 
-    Groups of samples are tested for a value beyond its level, and only where there is one, for a peak: marks come as bytes, and are
-    looked through eight at a time. `low` and `high` hold the levels of all channels and of the first ones again.
+    Where the channels fill a register, those of a frame are looked at one by one only if a register has a value beyond its level.
     """
-    flat, mask = x.reshape(-1), np.zeros(GROUP, np.uint8)
-    words = mask.view(np.uint64)
-    i, end, c, turn = first * channels, last * channels, 0, GROUP % channels
-    while i < end:
-        if i + GROUP <= end:
-            if not _any_beyond(flat, i, low, high, c):
-                i += GROUP
-                c += turn
-                c -= channels if c >= channels else 0
+    below, above = low.reshape(1, -1), high.reshape(1, -1)
+    for n in range(first, last):
+        if channels >= WIDTH16:
+            hit = _beyond(x, n, channels - WIDTH16, below, above)  # overlaps the register before
+            for c in range(0, channels - WIDTH16, WIDTH16):
+                hit = hit + _beyond(x, n, c, below, above)
+            if lanes.total(hit) == 0:
                 continue
-            _mark(flat, i, low, high, c, channels, mask)
-        else:
-            mask[:] = 0
-            for j in range(end - i):
-                k = i + j
-                mask[j] = _is_peak(flat[k - channels], flat[k], flat[k + channels], low[c + j], high[c + j])
-        for w in range(GROUP // 8):
-            if words[w] != 0:
-                for j in range(i + 8 * w, i + 8 * w + 8):
-                    if mask[j - i] != 0 and flags[j // channels] == 0:
-                        frame, value = j // channels, flat[j]
-                        count = report(frame, j - frame * channels, value, refractory, ready, at, channel, amplitude, count)
-        i += GROUP
-        c += turn
-        c -= channels if c >= channels else 0
+        if flags[n] != 0:
+            continue
+        before, now, after = x[n - 1], x[n], x[n + 1]
+        for c in range(0, channels, WIDTH16):
+            if channels >= WIDTH16 and lanes.total(_beyond(x, n, min(c, channels - WIDTH16), below, above)) == 0:
+                continue
+            for k in range(c, min(c + WIDTH16, channels)):
+                if _is_peak(before[k], now[k], after[k], low[k], high[k]):
+                    count = report(n, k, now[k], refractory, ready, at, channel, amplitude, count)
     return count
 
 
@@ -169,13 +151,11 @@ def _update(factor, level, median, channels):  # type: ignore[no-untyped-def]
 
 @kernel
 def _levels(fixed, negative, positive, level, low, high, channels):  # type: ignore[no-untyped-def]
-    """Lay out the levels that peaks must be below and above: for all channels, and the first ones again."""
+    """Set the levels that peaks must be below and above."""
     for c in range(channels):
         size = np.int16(fixed) if fixed != 0 else level[c]
         low[c] = -size if negative != 0 else np.int16(-32768)  # nothing is below -32768 nor above 32767
         high[c] = size if positive != 0 else np.int16(32767)
-    for i in range(channels, channels + GROUP):
-        low[i], high[i] = low[i - channels], high[i - channels]
 
 
 @kernel
@@ -191,7 +171,7 @@ def process(  # type: ignore[no-untyped-def]
     """
     if frames == 0:
         return 0
-    low, high = np.empty(channels + GROUP, np.int16), np.empty(channels + GROUP, np.int16)
+    low, high = np.empty(channels, np.int16), np.empty(channels, np.int16)
     if fixed != 0 or windows[0] != 0:
         _levels(fixed, negative, positive, level, low, high, channels)
     count, first, quiet = 0, 0, 0  # frames before `quiet` are in the learning window
