@@ -23,7 +23,9 @@ from pipeline.fixed import inlined, linked
 FIELDS = 37
 FINE = 8  # fractional bits of a track's middle and velocity
 MOST_BINS = 200
-MOST_EVENTS = 1 << 20  # of a track: its sums stay within 31 bits
+MOST_EVENTS = 1 << 20  # of a track before it is cut
+MOST_BIN = 1 << 19  # events of a bin that are summed: with those before, sums of distances stay below 2**31
+MOST_REACH = 1280
 
 
 @linked
@@ -41,6 +43,8 @@ def begin(track, number, now, x, y, speed, bin_us):  # type: ignore[no-untyped-d
 @inlined
 def take(track, now, x, y, polarity):  # type: ignore[no-untyped-def]
     """Add an event to a track."""
+    if track[BIN_N] >= MOST_BIN:
+        return
     track[OFF + polarity] += 1
     track[LEFT], track[RIGHT] = min(track[LEFT], x), max(track[RIGHT], x)
     track[TOP], track[BOTTOM] = min(track[TOP], y), max(track[BOTTOM], y)

@@ -29,7 +29,7 @@ from pipeline.blocks import DOUBLET, EVENT_COLUMNS, SPLIT, EventFormat, Events, 
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.events import clusters as c
-from pipeline.events.clusters import FIELDS, FINE, MOST_BINS, MOST_EVENTS, begin, end_bin, merge, take
+from pipeline.events.clusters import FIELDS, FINE, MOST_BIN, MOST_BINS, MOST_EVENTS, begin, end_bin, merge, take
 from pipeline.events.gate import decides
 from pipeline.events.tensor import mark, reciprocal
 from pipeline.events.tracker_parameters import TrackerParameters
@@ -58,7 +58,7 @@ def _toward(typical, value):  # type: ignore[no-untyped-def]
 
 
 @linked
-def _close(limits, bin_us, learned, typical, track, tensor, closed, record, record_tensor):  # type: ignore[no-untyped-def]
+def _close(limits, bin_us, size, learned, typical, track, tensor, closed, record, record_tensor):  # type: ignore[no-untyped-def]
     """Write a track's record, learn from it and free the track; return 1, or 0 if it was no particle.
 
     limits: int32 [8], `least_events`, `longer_percent`, `larger_percent`, and what `decides` takes.  typical: int32 [3], duration
@@ -95,7 +95,8 @@ def _close(limits, bin_us, learned, typical, track, tensor, closed, record, reco
     record[R_LEFT], record[R_TOP], record[R_RIGHT], record[R_BOTTOM] = track[c.LEFT], track[c.TOP], track[c.RIGHT], track[c.BOTTOM]
     record[R_FLAGS] = flags
     record[R_GATE] = decides(limits[3], limits[4], limits[5], limits[6], limits[7], events, size_x, size_y, flags)
-    record_tensor[:] = tensor[: len(record_tensor)]
+    for k in range(size):
+        record_tensor[k] = tensor[k]
     return 1
 
 
@@ -110,7 +111,7 @@ def _free(tracks, most):  # type: ignore[no-untyped-def]
 
 @linked
 def _end_bins(  # type: ignore[no-untyped-def]
-    most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits,
+    most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits, size,
     due, active, passages, discarded, learned, typical, tracks, tensors, until, out, out_tensor, found,
 ):  # fmt: skip
     """End all bins that are due at time `until` (uint32) or before, in order of time; return the number of records.
@@ -140,7 +141,7 @@ def _end_bins(  # type: ignore[no-untyped-def]
                 x, y = tracks[k, c.X] >> FINE, tracks[k, c.Y] >> FINE
                 if follows:
                     tracks[k, c.FLAGS] |= SPLIT
-                made = _close(limits, bin_us, learned, typical, tracks[k], tensors[k], now, out[found], out_tensor[found])
+                made = _close(limits, bin_us, size, learned, typical, tracks[k], tensors[k], now, out[found], out_tensor[found])
                 found += made
                 discarded[0] += np.uint32(1 - made)
                 if follows or full:
@@ -163,6 +164,7 @@ def _end_bins(  # type: ignore[no-untyped-def]
 def process(  # type: ignore[no-untyped-def]
     width, height, seed_shift, seed_events, seed_us, reach_x, reach_y, merge_fine, speed, bin_us, busy, idle_bins, most, hump_ratio,
     split_ratio, grid_columns, grid_rows, extent_x, extent_y, extent_us, cell_factor, step_factor, follow, half_x, half_y, limits,
+    size,
     due, active, passages, discarded, missed, outside, learned, typical, seed_time, seed_count, tracks, tensors,
     t, x, y, p, out, out_tensor, count, stop,
 ):  # fmt: skip
@@ -179,7 +181,7 @@ def process(  # type: ignore[no-untyped-def]
         now, polarity = np.uint32(t[i]), np.int64(p[i] != 0)
         if active[0] != np.uint32(0) and np.int32(np.uint32(now - due[0])) >= 0:
             found = _end_bins(
-                most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits,
+                most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits, size,
                 due, active, passages, discarded, learned, typical, tracks, tensors, now, out, out_tensor, found,
             )  # fmt: skip
         mine, nearest = -1, 1 << 30
@@ -219,7 +221,7 @@ def process(  # type: ignore[no-untyped-def]
             np.uint32(polarity),
         )  # fmt: skip
     return _end_bins(
-        most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits,
+        most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits, size,
         due, active, passages, discarded, learned, typical, tracks, tensors, np.uint32(stop), out, out_tensor, found,
     )  # fmt: skip
 
@@ -255,7 +257,7 @@ class Tracker(Stage):
         grid: dict[str, Field] = dict.fromkeys(
             ("grid_columns", "grid_rows", "extent_x", "extent_y", "extent_us", "cell_factor", "step_factor", "follow"), "u4"
         )
-        return layout(**whole, **signed, **more, **grid, half_x="i4", half_y="i4", limits=("i4", 8))
+        return layout(**whole, **signed, **more, **grid, half_x="i4", half_y="i4", limits=("i4", 8), size="u4")
 
     @classmethod
     def state_layout(cls, capacity: Capacity) -> np.dtype:
@@ -281,7 +283,7 @@ class Tracker(Stage):
                 f"idle_bins, bin_us: a record would come {latency} us after the exit; choose at most 1000 us together"
             )
         most = max(signal.width, signal.height)
-        require_fits("the sum of distances", 2.0 * MOST_EVENTS * 1000, 32)
+        require_fits("the sum of distances", 1.0 * (MOST_EVENTS + MOST_BIN) * max(p.reach_px), 32)
         require_fits("the sum of places and times", 16.0 * most * MOST_BINS * MOST_BINS / 2, 32)
         require_fits("the velocity's numerator", 16.0 * most * MOST_BINS**3 / 2 * PER_SECOND, 64)
         tables = blank(cls.tables_layout(capacity))
@@ -300,6 +302,7 @@ class Tracker(Stage):
         tables["half_x"], tables["half_y"] = (n * p.cell_px // 2 for n in p.grid[:2])
         sizes = [round(16 * size) for size in p.gate_size_px]
         tables["limits"] = [p.least_events, p.longer_percent, p.larger_percent, *p.gate_events, *sizes, p.gate_alone]
+        tables["size"] = p.tensor_bytes
         proofs = {"record after exit, us at most": latency, "tensor, bytes": p.tensor_bytes}
         return Design(tables, signal, proofs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.events.clusters import MOST_REACH
 from pipeline.stage import Parameters
 
 RANGES = {
@@ -37,7 +38,7 @@ class TrackerParameters(Parameters):
     seed_events, seed_us : int
         Events in a cell, and the time within which they must come, that begin a track; 2 to 10,000, 1 to 100,000.
     reach_px : tuple of int
-        Events belong to a track within this distance from its middle along x, along y; 1 to 2048.
+        Events belong to a track within this distance from its middle along x, along y; 1 to 1280.
     merge_px : int
         Tracks are one when their middles come this close along both axes, 0 to 2048; 0 for never.
     speed_px_us : float
@@ -107,7 +108,7 @@ class TrackerParameters(Parameters):
         self.require("seed_px", self.seed_px in (4, 8, 16, 32, 64, 128, 256), "choose a power of two from 4 to 256")
         for name, (low, high) in RANGES.items():
             self.require(name, low <= getattr(self, name) <= high, f"choose {low:,} to {high:,}")
-        self.require("reach_px", all(1 <= v <= 2048 for v in self.reach_px), "choose 1 to 2048 pixels")
+        self.require("reach_px", all(1 <= v <= MOST_REACH for v in self.reach_px), f"choose 1 to {MOST_REACH} pixels")
         self.require("grid", all(isinstance(v, int) and 1 <= v <= 255 for v in self.grid), "choose 1 to 255 of each")
         self.require("gate_events", 0 <= self.gate_events[0] <= self.gate_events[1] < 1 << 31, "give the least, then the most")
         self.require("gate_size_px", 0 <= self.gate_size_px[0] <= self.gate_size_px[1] <= 4096, "give the least, then the greatest")

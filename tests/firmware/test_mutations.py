@@ -12,8 +12,8 @@ from pipeline.checks import (
     _fresh,
     check_full_scale,
     check_same_as_host,
-    example_format,
-    example_signal,
+    example_input,
+    example_of,
     require_same,
     run,
 )
@@ -30,11 +30,14 @@ MUTATIONS = [
     ("adc", "code > top ? top", "code > top ? top - 1"),
     ("artefact", "#define MEAN_TO_MEDIAN 55401u", "#define MEAN_TO_MEDIAN 15401u"),
     ("artefact", "stepped >= tables->step_channels", "stepped > tables->step_channels"),
+    ("background", "now - here[2] <= window", "now - here[1] <= window"),
+    ("background", "near >= tables->neighbours", "near > tables->neighbours"),
     ("biquad", "#define FRACTION 15u", "#define FRACTION 14u"),
     ("biquad", "(lost >> shift)", "(lost >> (shift + 1u))"),
     ("biquad", "s->y2 = s->y1;", "s->y2 = y;"),
     ("components", "int64_t total = 1 << 14", "int64_t total = 0"),
     ("components", "total >> 15", "total >> 14"),
+    ("correlation", "? -1 : 0", "? 0 : 0"),
     ("decimate", "(value + half) >> shift", "(value + half / 2) >> shift"),
     ("decimate", "state->pending = 0;", ""),
     ("energy", "#define MEAN_TO_MEDIAN 41386u", "#define MEAN_TO_MEDIAN 41086u"),
@@ -44,8 +47,14 @@ MUTATIONS = [
     ("exclusion", "bs_size(state->amplitude[j]) > limit", "bs_size(state->amplitude[j]) < limit"),
     ("extrema", "d2 = now - 2 * first + second", "d2 = now - 2 * first - second"),
     ("extrema", "bs_size(now) > bs_size(peak)", "bs_size(now) >= bs_size(peak)"),
+    ("hot_pixels", "now - state->began >= tables->learn_us", "now - state->began > tables->learn_us + 20u"),
+    ("polarity", "polarity ^ tables->invert", "polarity"),
+    ("pooling", "level - tables->threshold : level", "0 : level"),
+    ("rate_guard", "used + TOKEN <= tables->size", "used + TOKEN < tables->size"),
     ("reference", "half = (count - 1) / 2", "half = count / 2"),
     ("reference", "positive * reciprocal >> shift", "positive * reciprocal >> (shift + 1)"),
+    ("refractory", "now - *last >= tables->period", "now - *last > tables->period"),
+    ("region", "width - 1u - u", "width - u"),
     ("snippets", "turn >= 3 * size", "turn >= 2 * size"),
     ("snippets", "int32_t total = 1 << 14", "int32_t total = 0"),
     ("sorter", "#define SHORT 3", "#define SHORT 1"),
@@ -54,6 +63,10 @@ MUTATIONS = [
     ("sorter", "+ (1 << (SCALE_BITS - 1))", ""),
     ("sorter", "age - other <= tables->reach", "age - other < tables->reach / 2"),
     ("threshold", "#define FRACTION 12u", "#define FRACTION 11u"),
+    ("tracker", "miss_x >> 3", "miss_x >> 2"),
+    ("tracker", "1u << (k & 7u)", "1u << (k & 3u)"),
+    ("tracker", "apart_x + apart_y < least", "apart_x + apart_y <= least"),
+    ("tracker", "100 * lasted >", "50 * lasted >"),
     ("threshold", "now < before && now <= after", "now <= before && now < after"),
 ]
 HEADERS = [  # what several stages share, by one of them
@@ -76,17 +89,26 @@ VARIANTS = {
 ENTRIES = {  # by stage: a field of its tables, the place in it, and what is added
     "adc": ("gain", (), 100),
     "artefact": ("hold", (), 1),
+    "background": ("window", (), 5),
     "bandpass": ("c1", (0,), 1 << 16),
     "biquad": ("coefficients", (0, 4), 1),
     "components": ("axes", (0, 3), 1),
+    "correlation": ("support", (), 1),
     "decimate": ("coefficients", (2,), 1),
     "energy": ("factor", (), 1 << 14),
     "exclusion": ("rounds", (), -1),
     "extrema": ("width", (), -1),
+    "hot_pixels": ("learn_us", (), 1000),
+    "polarity": ("invert", (), 1),
+    "pooling": ("fine", (3,), -3000),
+    "rate_guard": ("size", (), 1 << 16),
     "reference": ("begin", (1,), 1),
+    "refractory": ("period", (), 1),
+    "region": ("left", (), 1),
     "snippets": ("taps", (3, 3), 1),
     "sorter": ("level", (0,), 2000),
     "threshold": ("positive", (), 1),
+    "tracker": ("seed_us", (), 10),
 }
 PLACE = r"(sample \d+, channel \d+|\w+\[[\d, ]+\]): -?\d+, expected -?\d+$"
 SHAPE = r"\w+ is \w+ \([\d, ]+\), expected \w+ \([\d, ]+\)$"  # of lists of spikes
@@ -118,12 +140,12 @@ def test_mutation_of_shared_text_is_noticed(copy, name, header, old, new):
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_changed_table_entry_is_noticed(name):
-    cls, signal, (field, place, more) = REGISTRY[name], example_format(), ENTRIES[name]
-    x = example_signal(6000, signal)
+    cls, signal, (field, place, more) = REGISTRY[name], example_of(REGISTRY[name]), ENTRIES[name]
+    x = example_input(6000, signal)
     parameters = next(iter(cls.examples()))
     changed = _fresh(cls, parameters, Native())
     changed.tables[field][place] = int(changed.tables[field][place]) + more
-    got, expected = (run(running, x, [0, len(x)], signal) for running in (changed, _fresh(cls, parameters, HOST)))
+    got, expected = (run(running, x, [0, 6000], signal) for running in (changed, _fresh(cls, parameters, HOST)))
     with pytest.raises(ContractBroken, match=f"^{name}: .*({PLACE}|{SHAPE})"):
         require_same(name, "with another table", got, expected)
 

@@ -53,7 +53,9 @@ _Static_assert(BS_MAX_CHANNELS >= 1 && BS_MAX_CHANNELS <= 32767, "BS_MAX_CHANNEL
 #ifndef BS_MAX_TENSOR_BYTES
 #define BS_MAX_TENSOR_BYTES 768
 #endif
-_Static_assert(BS_MAX_COLUMNS <= 16384 && BS_MAX_ROWS <= 16384, "BS_MAX_COLUMNS, BS_MAX_ROWS: at most 16384");
+_Static_assert(BS_MAX_COLUMNS >= 1 && BS_MAX_COLUMNS <= 16384, "BS_MAX_COLUMNS: 1 to 16384");
+_Static_assert(BS_MAX_ROWS >= 1 && BS_MAX_ROWS <= 1016, "BS_MAX_ROWS: 1 to 1016, so that a surface is looked through in time");
+_Static_assert(BS_MAX_TRACKS >= 1 && BS_MAX_TENSOR_BYTES >= 1, "BS_MAX_TRACKS, BS_MAX_TENSOR_BYTES: at least 1");
 _Static_assert((BS_MAX_HELD_FRAMES & (BS_MAX_HELD_FRAMES - 1)) == 0, "BS_MAX_HELD_FRAMES: a power of two");
 _Static_assert(BS_MAX_UNITS >= 1 && BS_MAX_UNITS <= 32767, "BS_MAX_UNITS: 1 to 32767");
 

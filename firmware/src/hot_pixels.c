@@ -1,0 +1,95 @@
+/* Hot-pixel mask; pipeline/events/hot_pixels.py is the same text in Python. */
+#include "bitspike/fixed.h"
+#include "bitspike/hot_pixels.h"
+
+#define LEARNING 1u
+#define LEARNED 2u
+
+/* Sets the counts of hot pixels to BS_HOT and all others to 0; a hot pixel that was found no longer counts for its neighbours. */
+static void learn(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state)
+{
+    for (uint32_t row = 1; row <= tables->height; row++) {
+        for (uint32_t column = 1; column <= tables->width; column++) {
+            const uint32_t mine = state->counts[row][column];
+            if (mine < tables->least || mine == BS_HOT) {
+                continue;
+            }
+            uint32_t most = 0;
+            for (uint32_t r = row - 1u; r <= row + 1u; r++) {
+                for (uint32_t c = column - 1u; c <= column + 1u; c++) {
+                    const uint32_t other = state->counts[r][c];
+                    if ((r != row || c != column) && other != BS_HOT && other > most) {
+                        most = other;
+                    }
+                }
+            }
+            if (mine > most * tables->ratio && mine > 1u) {
+                state->counts[row][column] = (uint16_t)BS_HOT;
+                state->found++;
+            }
+        }
+    }
+    for (uint32_t row = 1; row <= tables->height; row++) {
+        for (uint32_t column = 1; column <= tables->width; column++) {
+            if (state->counts[row][column] != BS_HOT) {
+                state->counts[row][column] = 0;
+            }
+        }
+    }
+}
+
+int32_t bs_hot_pixels_init(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state)
+{
+    bs_hot_pixels_reset(state);
+    return tables->learn_us >= 1 && tables->learn_us <= 60000000 && tables->least >= 1 && tables->least < BS_HOT
+        && tables->ratio >= 1 && tables->ratio <= 100 && tables->width >= 1
+        && tables->width <= BS_MAX_COLUMNS && tables->height >= 1 && tables->height <= BS_MAX_ROWS
+        ? 0 : BS_BAD_TABLES;
+}
+
+void bs_hot_pixels_reset(bs_hot_pixels_state *state)
+{
+    bs_clear(state, sizeof *state);
+}
+
+void bs_hot_pixels_gap(bs_hot_pixels_state *state)
+{
+    state->outside = 0;
+    state->dropped = 0;
+}
+
+int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state,
+                              const int64_t *t, const uint16_t *x, const uint16_t *y, const uint8_t *p,
+                              int64_t *out_t, uint16_t *out_x, uint16_t *out_y, uint8_t *out_p, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t column = x[i], row = y[i];
+        if (BS_SELDOM(column >= tables->width || row >= tables->height)) {
+            state->outside++;
+            continue;
+        }
+        uint16_t *const mine = &state->counts[row + 1u][column + 1u];
+        if (BS_SELDOM(state->phase != LEARNED)) {
+            const uint32_t now = (uint32_t)t[i];
+            if (state->phase == 0) {
+                state->phase = LEARNING;
+                state->began = now;
+            }
+            if (now - state->began >= tables->learn_us) {
+                learn(tables, state);
+                state->phase = LEARNED;
+            } else if (*mine < BS_HOT - 1u) {
+                *mine = (uint16_t)(*mine + 1u);
+            }
+        }
+        const uint32_t hot = *mine == BS_HOT;
+        out_t[n] = t[i];
+        out_x[n] = x[i];
+        out_y[n] = y[i];
+        out_p[n] = p[i];
+        n += 1u - hot;
+        state->dropped += hot;
+    }
+    return (int32_t)n;
+}
