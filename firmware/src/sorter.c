@@ -560,10 +560,13 @@ int32_t bs_sorter_process(const bs_sorter_tables *tables, bs_sorter_state *state
         for (uint32_t n = start + done; n < start + done + step; n++) {
             int16_t *const newest = state->ring[n & LAST];
             uint32_t c = 0;
-            for (; c + 1 < channels; c += 2) {
+            for (; c + 7 < channels; c += 8) {
                 bs_store_pair(newest + c, bs_load_pair(x + c));
+                bs_store_pair(newest + c + 2, bs_load_pair(x + c + 2));
+                bs_store_pair(newest + c + 4, bs_load_pair(x + c + 4));
+                bs_store_pair(newest + c + 6, bs_load_pair(x + c + 6));
             }
-            if (c < channels) {
+            for (; c < channels; c++) {
                 newest[c] = x[c];
             }
             x += channels;

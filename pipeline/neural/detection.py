@@ -47,8 +47,9 @@ class Detector(Stage):
         return {name: value for name, value in super().__getstate__().items() if name != "_room"}
 
     def room(self, frames: int, spikes: int) -> int:
-        """Return the number of samples."""
-        return frames * self.signal.channels
+        """Return the most peaks of a block: of one polarity, no two can follow each other on a channel."""
+        alone = self.parameters.polarity != "both"
+        return ((frames + 1) // 2 if alone else frames) * self.signal.channels
 
     def advance(self, samples: Samples) -> Spikes:
         """Detect in one block."""

@@ -152,6 +152,21 @@ def test_dead_time_is_counted_from_the_candidate_reported():
     assert concatenate(blocks).sample.tolist() == [20, 31, 60]
 
 
+@pytest.mark.parametrize("polarity", ["negative", "positive", "both"])
+def test_room_is_what_the_most_crowded_block_needs(polarity):
+    signal = SampleFormat(24_000.0, 3, 0.5, 16)
+    stage = Threshold(ThresholdParameters(threshold_uv=10.0, polarity=polarity), signal)
+    n, rng = np.arange(4000), np.random.default_rng(4)
+    x = (np.where(n % 2 == 0, -500, 500)[:, None] * np.ones(3)).astype(np.int16)
+    x[2000:] = rng.choice([-500, -400, 400, 500], (2000, 3))
+    full = 0
+    for a, b in pairwise(random_bounds(len(x), rng)):
+        found, room = len(stage.process(Samples(a, x[a:b]))), stage.room(b - a, 0)
+        assert found <= room
+        full += b > a and found == room
+    assert full > 10
+
+
 def test_a_long_block_is_cut_and_gives_the_same(monkeypatch):
     signal = SampleFormat(24_000.0, 4, 1.0, 16)
     x = example_signal(4000, signal)
