@@ -29,8 +29,15 @@ STATE_3 = layout(
 )
 ROOM = 1 << 16  # words
 STEP_2, STEP_3 = 1 << 26, 1 << 10  # the most that TIME_HIGH rises by in one word
+MASK_2, MASK_3 = (1 << 28) - 1, (1 << 12) - 1  # of TIME_HIGH in a word
 LEAST = 4  # events in 32 pixels from which on EVT3 has a vector
 NOWHERE = 4096
+
+
+@kernel
+def _raised(high, target, step, mask):  # type: ignore[no-untyped-def]
+    """Return the next TIME_HIGH on the way to `target`: some decoders know a wrap only by the largest value and then 0."""
+    return high + 1 if high & mask == mask else min(target, high + step, high | mask)
 
 
 @kernel
@@ -41,7 +48,7 @@ def encode_evt2(high, started, t_in, x_in, y_in, p_in, count, _final, words, roo
     for i in range(count):
         target = t_in[i] >> 6
         while (started[0] == 0 or high[0] < target) and n + 2 <= room:
-            high[0] = target if started[0] == 0 else min(target, high[0] + STEP_2)
+            high[0] = target if started[0] == 0 else _raised(high[0], target, STEP_2, MASK_2)
             started[0] = 1
             words[n] = np.uint32((8 << 28) | (high[0] & 0xFFFFFFF))
             n += 1
@@ -63,7 +70,7 @@ def encode_evt21(high, started, t_in, x_in, y_in, p_in, count, final, words, roo
             break
         target = t_in[i] >> 6
         while (started[0] == 0 or high[0] < target) and n + 2 <= room:
-            high[0] = target if started[0] == 0 else min(target, high[0] + STEP_2)
+            high[0] = target if started[0] == 0 else _raised(high[0], target, STEP_2, MASK_2)
             started[0] = 1
             words[n] = np.uint64(8 << 28 | (high[0] & 0xFFFFFFF)) << np.uint64(32)
             n += 1
@@ -93,7 +100,7 @@ def encode_evt3(  # type: ignore[no-untyped-def]
             break
         target = t_in[i] >> 12
         while (started[0] == 0 or high[0] < target) and n + 8 <= room:
-            high[0] = target if started[0] == 0 else min(target, high[0] + STEP_3)
+            high[0] = target if started[0] == 0 else _raised(high[0], target, STEP_3, MASK_3)
             if started[0] == 0:
                 y[0], x[0] = NOWHERE, NOWHERE
             started[0], time[0] = 1, -1

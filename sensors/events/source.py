@@ -126,6 +126,8 @@ class EventRecording:
         Size of the sensor.
     name : str
         Name of the file, without its extension.
+    files : list of pathlib.Path
+        The file.
     counts : dict
         Damage and what was passed over so far, from the beginning to the furthest point that was read: `DAMAGE` and `IGNORED`.
     """
@@ -134,7 +136,7 @@ class EventRecording:
 
     def __init__(self, path: Path, source_format: str, sensor: EventFormat, reader: Reader, size_from: str = "the header") -> None:
         self.path, self.source_format, self.format, self.size_from = path, source_format, sensor, size_from
-        self.name = path.stem
+        self.name, self.files = path.stem, [path]
         self.counts: dict[str, int] = {}
         self._reader = reader
         self._marks: list[tuple[int, int, Any]] = []  # (last time so far, pieces so far, where to go on), ascending
