@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitspike.costing import cost
     from bitspike.event_replay import replay_events
     from bitspike.event_runs import EventRun
     from bitspike.export import export_nwb, export_phy, read_sorting
@@ -55,6 +56,7 @@ _HOME = {
     "Spikes": "pipeline.blocks",
     "Truth": "sensors.truth",
     "catalogue": "sensors.datasets",
+    "cost": "bitspike.costing",
     "export_nwb": "bitspike.export",
     "export_phy": "bitspike.export",
     "fetch": "sensors.datasets",
@@ -100,6 +102,7 @@ __all__ = [
     "Spikes",
     "Truth",
     "catalogue",
+    "cost",
     "export_nwb",
     "export_phy",
     "fetch",

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bitspike.commands import convert, data, demo, export, info, replay, report, score, simulate, stages, tables, train, verify
+from bitspike.commands import convert, cost, data, demo, export, info, replay, report, score, simulate, stages, tables, train, verify
 from bitspike.console import INTERRUPTED, say
 from pipeline.errors import BitspikeError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Spikes from neural recordings by integer arithmetic, the same bits on this machine and in firmware.",
     epilog="Start with [bold]bitspike demo[/bold], then [bold]bitspike replay RECORDING[/bold].",
 )
-for commands in (replay, train, score, info, convert, report, export, simulate, data, stages, tables, verify, demo):
+for commands in (replay, train, score, info, convert, report, export, simulate, data, stages, tables, verify, cost, demo):
     commands.add_to(app)
 
 

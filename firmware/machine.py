@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from firmware.instructions import LOAD, STORE, decode
 from firmware.twins import require_contiguous
 from pipeline.errors import BitspikeError, MissingExtraError
 
@@ -40,9 +41,18 @@ class Counts:
     ----------
     by_function : dict of str to int
         By the C function whose body they stand in; an inlined function counts for its caller.
+    by_kind : dict of str to int
+        By their class; see `instructions`.
+    words : int
+        Words that loads and stores moved.
+    taken : int
+        Branches that were taken, loads into the program counter included.
     """
 
     by_function: dict[str, int] = field(default_factory=dict)
+    by_kind: dict[str, int] = field(default_factory=dict)
+    words: int = 0
+    taken: int = 0
 
     @property
     def total(self) -> int:
@@ -178,8 +188,13 @@ class Machine:
         """Count the instructions of the calls made inside ``with``; the counts are there when it ends."""
         counts, blocks = Counts(), Counter[tuple[int, int]]()
 
+        after = STOP
+
         def tick(_core: Any, address: int, size: int, _data: Any) -> None:
+            nonlocal after
             blocks[address, size] += 1
+            counts.taken += address != after
+            after = address + size
 
         self._core.ctl_flush_tb()  # what was translated earlier carries no hook
         hook = self._core.hook_add(self._unicorn.UC_HOOK_BLOCK, tick)
@@ -189,8 +204,12 @@ class Machine:
             self._core.hook_del(hook)
             self._core.ctl_flush_tb()
         for (address, size), times in blocks.items():
+            code = list(decode(bytes(self._core.mem_read(address, size)), address, bool(self._thumb)))
             name = self._function_at(address)
-            counts.by_function[name] = counts.by_function.get(name, 0) + times * self._instructions(address, size)
+            counts.by_function[name] = counts.by_function.get(name, 0) + times * len(code)
+            for one in code:
+                counts.by_kind[one.kind] = counts.by_kind.get(one.kind, 0) + times
+                counts.words += times * one.words * (one.kind in (LOAD, STORE))
 
     def _load(self, image: Path) -> None:
         try:
@@ -255,13 +274,3 @@ class Machine:
         i = bisect.bisect(self._functions, address, key=lambda f: f.start) - 1
         found = self._functions[i] if i >= 0 else None
         return found.name if found and address < found.start + max(found.size, 1) else "elsewhere"
-
-    def _instructions(self, address: int, size: int) -> int:
-        """Return the instructions in a straight stretch of code, told by their first half-words, 16 or 32 bits each."""
-        code = np.frombuffer(bytes(self._core.mem_read(address, size)), "<u2")
-        count, at = 0, 0
-        while at < len(code):
-            wide = code[at] >> 11 in (0b11101, 0b11110, 0b11111) if self._thumb else code[at] & 3 == 3
-            at += 2 if wide else 1
-            count += 1
-        return count

@@ -46,8 +46,8 @@ class Target:
         if name not in CORES:
             raise BitspikeError(f"no core is named {name!r}; there are: {', '.join(CORES)}")
         self.name = name
-        self._room = room_for(room)
-        self._build = (name, self._room, toolchain, optimise, root)
+        self.room = room_for(room)
+        self._build = (name, self.room, toolchain, optimise, root)
 
     @property
     def machine(self) -> Machine:
@@ -56,7 +56,7 @@ class Target:
 
     def capacity(self, needed: Capacity) -> Capacity:
         """Return what the library was compiled for, or refuse what is needed beyond."""
-        return require_room(self.name, needed, self._room)
+        return require_room(self.name, needed, self.room)
 
     def bind(self, stage: Stage) -> Callable[..., int]:
         """Return ``step(*arrays, *sizes)``: ``bs_<stage>_process`` on the stage's tables and state.

@@ -21,7 +21,13 @@
 
 /* Frames, and words, that wait at most: powers of two. */
 #ifndef BS_RING_FRAMES
+#if BS_CHAIN_FRAMES <= 32
 #define BS_RING_FRAMES 64u
+#elif BS_CHAIN_FRAMES <= 128
+#define BS_RING_FRAMES 256u
+#else
+#define BS_RING_FRAMES 1024u
+#endif
 #endif
 #ifndef BS_RING_WORDS
 #define BS_RING_WORDS 1024u

@@ -32,6 +32,7 @@ COMMANDS = (
     "demo",
     "tables",
     "verify",
+    "cost",
 )
 
 

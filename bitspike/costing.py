@@ -1,0 +1,169 @@
+"""What a chain costs on a chip: cycles, clock and power for a recording, and the memory of its application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bitspike.learning import prepared
+from bitspike.runs import Run
+from bitspike.stretch import block_frames, stretch
+from firmware.build import CORES
+from firmware.costs import CYCLES, Memory, StageCost, application_memory, measure
+from firmware.generate import Generated
+from firmware.room import chain_capacity, laid_chain, moved
+from firmware.target import Target
+from firmware.twins import has
+from pipeline.chain import Chain, ChainPlan, read_chain
+from pipeline.errors import BitspikeError
+from pipeline.stage import HOST
+from sensors.recording import Recording, open_recording
+
+UW_PER_MHZ, CLOCK_MHZ = 5.19, 25.0  # of the chip's processor: Guo, Weisse et al. 2024, doi 10.3389/fnins.2024.1432750
+WARM_S = 1.0  # in which thresholds are learned
+
+
+@dataclass(frozen=True)
+class CoreCost:
+    """What a chain costs on one core.
+
+    Attributes
+    ----------
+    core : str
+        Which.
+    stages : list of StageCost
+        In order.
+    memory : Memory
+        Of the application with this chain.
+    seconds : float
+        Of signal that was counted.
+    channels : int
+        Of it.
+    """
+
+    core: str
+    stages: list[StageCost]
+    memory: Memory
+    seconds: float
+    channels: int
+
+    @property
+    def mhz(self) -> float:
+        """Clock that the chain needs, by the estimate."""
+        return sum(stage.cycles for stage in self.stages) / self.seconds / 1e6
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        each = self.mhz / self.channels
+        return {
+            "core": self.core,
+            "stages": [stage.document() | {"mhz": stage.cycles / self.seconds / 1e6} for stage in self.stages],
+            "memory": asdict(self.memory),
+            "mhz": self.mhz,
+            "mhz_per_channel": each,
+            "uw": self.mhz * UW_PER_MHZ,
+            "uw_per_channel": each * UW_PER_MHZ,
+            "channels_in_25_mhz": int(CLOCK_MHZ / each),
+            "cycles_of_an_instruction": CYCLES[self.core],
+        }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What `cost` found.
+
+    Attributes
+    ----------
+    chain, recording, learned : str
+        The chain, what it ran on, and where trained tables come from.
+    frames : int
+        Of the longest block.
+    cores : list of CoreCost
+        One for each core.
+    without : list of str
+        Labels of the stages that have no C twin, and are not in the sums.
+    """
+
+    chain: str
+    recording: str
+    learned: str
+    frames: int
+    cores: list[CoreCost]
+    without: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        about = {"chain": self.chain, "recording": self.recording, "learned": self.learned, "block_frames": self.frames}
+        return about | {"cores": [core.document() for core in self.cores], "without": self.without}
+
+
+def cost(
+    chain: str | Path | ChainPlan,
+    recording: str | Path | Recording,
+    *,
+    on: Sequence[str] = tuple(CORES),
+    start_s: float = 0.0,
+    seconds: float = 0.5,
+    block_ms: float = 1.0,
+    spikes: int = 256,
+    trained: str | Path | Run | None = None,
+) -> Cost:
+    """Count what every stage of a chain costs on emulated cores, and build its application for them.
+
+    Parameters
+    ----------
+    chain : str, pathlib.Path or ChainPlan
+        Name of a packaged chain, a TOML file, or a chain that was read.
+    recording : str, pathlib.Path or Recording
+        What to run it on: `WARM_S` that are not counted, so that thresholds are learned, then `seconds` that are.
+    on : sequence of str
+        Cores.
+    start_s, seconds : float
+        Stretch of the recording.
+    block_ms, spikes : float, int
+        As for `tables`: longest block, and most sorted spikes of one.
+    trained : Run, str or pathlib.Path, optional
+        What that run has learned; otherwise stages learn from the beginning of the recording.
+
+    Raises
+    ------
+    BitspikeError
+        The chain, the recording or a core does not go with the others, or the C does what no firmware may: it calls itself.
+    """
+    plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
+    if plan.sensor != "electrodes":
+        raise BitspikeError(f"chain {plan.name}: is for a sensor of kind {plan.sensor}; cost takes chains of electrodes")
+    source = recording if isinstance(recording, Recording) else open_recording(recording)
+    signal = source.format
+    if not 0 < seconds <= 60:
+        raise BitspikeError(f"seconds: {seconds:g}; choose up to 60, of which every instruction is counted")
+    for name in on:
+        if name not in CORES:
+            raise BitspikeError(f"on: {name!r}; choose one of {', '.join(CORES)}")
+    start, stop = stretch(source, start_s, start_s + WARM_S + seconds)
+    size = block_frames(block_ms, signal.rate_hz)
+    blocks = list(source.blocks(size, start, stop))
+    warm = min(round(WARM_S * signal.rate_hz / size), len(blocks) - 1)
+    tables, learned = prepared(plan, source, 0, source.frames, "first", trained)
+    room = chain_capacity(plan.build(signal))
+    generated = Generated(laid_chain(plan, signal, tables), room, size, spikes)
+    counted = sum(len(block.data) for block in blocks[warm:]) / signal.rate_hz
+    cores: list[CoreCost] = []
+    without: list[str] = []
+    for name in on:
+        host, target = plan.build(signal, tables), Target(name, room)
+        stages, without = measure(host, _there(plan, target, host, tables), name, target, blocks, warm)
+        cores.append(CoreCost(name, stages, application_memory(generated, name), counted, signal.channels))
+    return Cost(plan.name, str(source.path), learned, size, cores, without)
+
+
+def _there(plan: ChainPlan, target: Target, host: Chain, tables: dict[str, Any] | None) -> Chain:
+    """Return a chain on a core, but for the stages that have no twin."""
+
+    def where(stage: Any) -> Any:
+        return target if has(stage.name) else HOST
+
+    there = plan.build(host.signal, engine=where)
+    return plan.build(host.signal, moved(there, tables), where) if tables else there
