@@ -14,16 +14,17 @@ import numpy as np
 from firmware.build import room_for
 from firmware.room import Laid
 from firmware.tables import image_bytes
-from pipeline.blocks import Spikes
+from pipeline.blocks import EVENT_COLUMNS, EventFormat, Events, Spikes
 from pipeline.capacity import Capacity
 from pipeline.chain import parse_chain
-from pipeline.checks import cut, example_format, example_signal
+from pipeline.checks import cut, example_events, example_format, example_signal
 from pipeline.errors import TooLittleError
 from pipeline.layout import settled
 from pipeline.stage import REGISTRY, Stage
 
 HERE = Path(__file__).parent
 CHANNELS = 8
+SENSOR = EventFormat(40, 30, 15.0)
 FRAMES = 160
 SPIKES = 12
 
@@ -40,9 +41,22 @@ def room() -> Capacity:
     return replace(room_for(CHANNELS), **{name: most for name, most in small.limits().items() if most})
 
 
+def _format(cls: type[Stage]) -> Any:
+    return SENSOR if Events in cls.takes else example_format(CHANNELS)
+
+
+def _events() -> bytes:
+    """Return two blocks of events as ``fuzz_stages.c`` takes them, the first of a ring that moves."""
+    events, parts = example_events(4 * FRAMES, SENSOR), []
+    for block in range(2):
+        some = slice(block * FRAMES, (block + 1) * FRAMES)
+        parts += [bytes([FRAMES]), *(getattr(events, name)[some].tobytes() for name in EVENT_COLUMNS)]
+    return b"".join(parts)
+
+
 def _tables(cls: type[Stage], parameters: Any) -> np.ndarray:
     """Return a stage's tables, learned from a made-up signal where it learns."""
-    signal: Any = example_format(CHANNELS)
+    signal = _format(cls)
     running: Any = cls(parameters, signal, engine=Laid(room()))
     if hasattr(running, "fit"):
         length = 10_000 * CHANNELS
@@ -67,9 +81,11 @@ def write_stages(folder: Path) -> int:
     count = 0
     for number, name in enumerate(fuzzed_stages()):
         for parameters in REGISTRY[name].examples():
-            if room().lacks(REGISTRY[name].needed(parameters, example_format(CHANNELS))) is None:
-                tables = settled(_tables(REGISTRY[name], parameters)).tobytes()
-                (folder / f"{name}_{count}").write_bytes(bytes([number]) + tables + _head(name) + signal)
+            cls = REGISTRY[name]
+            if room().lacks(cls.needed(parameters, _format(cls))) is None:
+                tables = settled(_tables(cls, parameters)).tobytes()
+                given = _events() if Events in cls.takes else _head(name) + signal
+                (folder / f"{name}_{count}").write_bytes(bytes([number]) + tables + given)
                 count += 1
     return count
 

@@ -8,17 +8,26 @@
 
 #include "bitspike/adc.h"
 #include "bitspike/artefact.h"
+#include "bitspike/background.h"
 #include "bitspike/bandpass.h"
 #include "bitspike/biquad.h"
 #include "bitspike/components.h"
+#include "bitspike/correlation.h"
 #include "bitspike/decimate.h"
 #include "bitspike/energy.h"
 #include "bitspike/exclusion.h"
 #include "bitspike/extrema.h"
+#include "bitspike/hot_pixels.h"
+#include "bitspike/polarity.h"
+#include "bitspike/pooling.h"
+#include "bitspike/rate_guard.h"
 #include "bitspike/reference.h"
+#include "bitspike/refractory.h"
+#include "bitspike/region.h"
 #include "bitspike/snippets.h"
 #include "bitspike/sorter.h"
 #include "bitspike/threshold.h"
+#include "bitspike/tracker.h"
 
 #define MOST_FRAMES 160u
 #define MOST_SPIKES 24u
@@ -273,8 +282,85 @@ static void sorter(bytes *in)
 FEATURES(components, tables->count)
 FEATURES(extrema, BS_EXTREMA_FEATURES)
 
+/* Events of any times, places and polarities. */
+typedef struct {
+    uint32_t count;
+    int64_t *t, *out_t;
+    uint16_t *x, *y, *out_x, *out_y;
+    uint8_t *p, *out_p;
+} events;
+
+static events some_events(bytes *in)
+{
+    events e = {.count = number(in, MOST_FRAMES)};
+    e.t = some(in, sizeof *e.t * e.count);
+    e.x = some(in, sizeof *e.x * e.count);
+    e.y = some(in, sizeof *e.y * e.count);
+    e.p = some(in, e.count);
+    e.out_t = some(NULL, sizeof *e.out_t * e.count);
+    e.out_x = some(NULL, sizeof *e.out_x * e.count);
+    e.out_y = some(NULL, sizeof *e.out_y * e.count);
+    e.out_p = some(NULL, e.count);
+    return e;
+}
+
+static void free_events(const events *e)
+{
+    free(e->t);
+    free(e->x);
+    free(e->y);
+    free(e->p);
+    free(e->out_t);
+    free(e->out_x);
+    free(e->out_y);
+    free(e->out_p);
+}
+
+/* A stage from events to events. */
+#define EVENTS(stage) \
+    static void stage(bytes *in) \
+    { \
+        BEGIN(stage) \
+        for (int block = 0; block < 2; block++) { \
+            const events e = some_events(in); \
+            bs_##stage##_process(tables, state, e.t, e.x, e.y, e.p, e.out_t, e.out_x, e.out_y, e.out_p, e.count); \
+            bs_##stage##_process(tables, state, e.t, e.x, e.y, e.p, e.t, e.x, e.y, e.p, e.count); \
+            free_events(&e); \
+        } \
+        bs_##stage##_reset(state); \
+        END(); \
+    }
+EVENTS(background)
+EVENTS(correlation)
+EVENTS(hot_pixels)
+EVENTS(polarity)
+EVENTS(pooling)
+EVENTS(rate_guard)
+EVENTS(refractory)
+EVENTS(region)
+
+static void tracker(bytes *in)
+{
+    BEGIN(tracker)
+    for (int block = 0; block < 2; block++) {
+        const events e = some_events(in);
+        const size_t room = (size_t)tables->most + e.count / (uint32_t)tables->limits[0] + 1u;
+        int32_t *const out = some(NULL, sizeof *out * BS_RECORD_FIELDS * room);
+        uint8_t *const tensors = some(NULL, room * tables->size);
+        uint32_t stop;
+        take(in, &stop, sizeof stop);
+        bs_tracker_process(tables, state, e.t, e.x, e.y, e.p, out, tensors, e.count, stop);
+        bs_tracker_gap(state);
+        free(out);
+        free(tensors);
+        free_events(&e);
+    }
+    END();
+}
+
 static void (*const STAGES[])(bytes *) = {
-    adc, artefact, bandpass, biquad, components, decimate, energy, exclusion, extrema, reference, snippets, sorter, threshold,
+    adc, artefact, background, bandpass, biquad, components, correlation, decimate, energy, exclusion, extrema, hot_pixels,
+    polarity, pooling, rate_guard, reference, refractory, region, snippets, sorter, threshold, tracker,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -104,8 +104,8 @@ static int end_bin(const bs_tracker_tables *tables, int32_t *track)
         track[S_X] = bs_add(track[S_X], mean_x);
         track[S_Y] = bs_add(track[S_Y], mean_y);
         track[S_TT] += bin * bin;
-        track[S_TX] = bs_add(track[S_TX], bin * mean_x);
-        track[S_TY] = bs_add(track[S_TY], bin * mean_y);
+        track[S_TX] = bs_add(track[S_TX], (int32_t)((uint32_t)bin * (uint32_t)mean_x));
+        track[S_TY] = bs_add(track[S_TY], (int32_t)((uint32_t)bin * (uint32_t)mean_y));
         track[LAST] = track[BIN_LAST];
         track[IDLE] = 0;
     } else {
@@ -117,10 +117,10 @@ static int end_bin(const bs_tracker_tables *tables, int32_t *track)
         track[PEAK] = track[VALLEY] = n;
     } else if (n < track[VALLEY]) {
         track[VALLEY] = n;
-    } else if (n - track[VALLEY] >= tables->busy && n >= 2 * track[VALLEY]) {
-        if (tables->split_ratio * track[VALLEY] <= track[PEAK]) {
+    } else if (n - track[VALLEY] >= tables->busy && n >= (int64_t)2 * track[VALLEY]) {
+        if ((int64_t)tables->split_ratio * track[VALLEY] <= track[PEAK]) {
             follows = 1;
-        } else if (tables->hump_ratio * track[VALLEY] <= track[PEAK]) {
+        } else if ((int64_t)tables->hump_ratio * track[VALLEY] <= track[PEAK]) {
             track[FLAGS] |= BS_DOUBLET;
             track[PEAK] = track[VALLEY] = n;
         }

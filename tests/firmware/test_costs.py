@@ -10,9 +10,9 @@ import pytest
 from firmware import build, has
 from firmware.callgraph import CallGraph
 from firmware.target import Target
-from pipeline.blocks import SampleFormat, Samples, Spikes
+from pipeline.blocks import Events, SampleFormat, Samples, Spikes
 from pipeline.chain import load_stages
-from pipeline.checks import cut, example_format, example_signal
+from pipeline.checks import cut, example_events, example_format, example_sensor, example_signal
 from pipeline.stage import REGISTRY
 
 load_stages()
@@ -30,14 +30,19 @@ def quiet(frames: int, signal: SampleFormat) -> np.ndarray:
 
 
 def cost(name: str, example: int, core: str, channels: int = 16) -> float:
-    """Return instructions a sample, of noise after the learning window, or a spike."""
-    cls, signal = REGISTRY[name], example_format(channels)
+    """Return instructions a sample, of noise after the learning window, a spike, or an event."""
+    cls = REGISTRY[name]
+    signal = example_sensor() if Events in cls.takes else example_format(channels)
     engine = Target(core, 24 if channels <= 24 else channels)
     running = cls(list(cls.examples())[example], signal, engine=engine)
     if cls.takes == (Samples,):
         x = quiet(2400, signal)
         running.process(Samples(0, x[:1800]))
         blocks, units = (Samples(1800, x[1800:]),), x[1800:].size
+    elif Events in cls.takes:
+        first, blocks = cut(cls, example_events(6000, signal), [0, 5000, 6000], signal)
+        running.process(*first)
+        units = len(blocks[0])
     else:
         (blocks,) = cut(cls, example_signal(3000, signal), [0, 3000], signal)
         units = sum(len(block) for block in blocks if isinstance(block, Spikes))
