@@ -119,9 +119,9 @@ def idle(start, stop, noise, pixels, leak, readout, normals, settings, seed, out
 
 
 @njit(cache=True, error_model="numpy")
-def _dark(u, across, down, stray, inverse, ratio):  # type: ignore[no-untyped-def]
+def _dark(n, u, across, down, stray, inverse, ratio):  # type: ignore[no-untyped-def]
     """Write the beam's amplitude u on a row, and one over the light without particles; set the light relative to that to 1."""
-    for k in range(len(u)):
+    for k in range(n):
         u[k] = across[k] * down
         inverse[k] = np.float32(1) / (u[k] * u[k] + stray)
         ratio[k] = np.float32(1)
@@ -137,15 +137,15 @@ def _add(ratio, light, fringe, f, a, u, inverse):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
-def _logarithm(bits, ratio, mantissa_bits, mantissa, out):  # type: ignore[no-untyped-def]
-    """Write the natural logarithm of `ratio` to `out`, to 1e-6; `bits` and `mantissa_bits` are int32 views of the floats."""
-    least = np.float32(0.02)
-    for k in range(len(ratio)):
-        ratio[k] = ratio[k] if ratio[k] > least else least
-    for k in range(len(ratio)):
-        out[k] = np.float32((bits[k] >> 23) - 127)
+def _logarithm(n, bits, ratio, mantissa_bits, mantissa, out):  # type: ignore[no-untyped-def]
+    """Write the natural logarithm of `ratio` to `out`, to 1e-5; `bits` and `mantissa_bits` are int32 views of the floats."""
+    least, half = np.float32(0.02), np.float32(0.5)
+    for k in range(n):
+        ratio[k] = half * (ratio[k] + least + abs(ratio[k] - least))  # the larger of both: a comparison would not be vectorised
+    for k in range(n):
+        out[k] = np.float32(bits[k]) * np.float32(2.0**-23) - np.float32(127)  # exponent + mantissa - 1, without a shift
         mantissa_bits[k] = (bits[k] & 0x7FFFFF) | 0x3F800000
-    for k in range(len(ratio)):
+    for k in range(n):
         m = mantissa[k] - np.float32(1)
         series = np.float32(0.01420283) * m - np.float32(0.06658805)  # ln(1 + m) / m on [0, 1]: Chebyshev fit of degree 6
         series = series * m + np.float32(0.14943458)
@@ -153,16 +153,16 @@ def _logarithm(bits, ratio, mantissa_bits, mantissa, out):  # type: ignore[no-un
         series = series * m + np.float32(0.33112052)
         series = series * m - np.float32(0.49987192)
         series = series * m + np.float32(0.99999876)
-        out[k] = series * m + out[k] * np.float32(0.6931472)
+        out[k] = series * m + (out[k] - m) * np.float32(0.6931472)
 
 
 @njit(cache=True, error_model="numpy")
-def _follow(level, before, ratio, inverse, slow, fast, goal):  # type: ignore[no-untyped-def]
+def _follow(n, level, before, ratio, inverse, slow, fast, goal):  # type: ignore[no-untyped-def]
     """Take one implicit Euler step of the photoreceptors towards the logarithm of their light; `before` gets what they were.
 
     `slow` and `fast` are the time constants in stray light and in bright light, over the time step; the former for `inverse` = 1.
     """
-    for k in range(len(level)):
+    for k in range(n):
         before[k] = level[k]
         tau = slow * inverse[k]
         tau = tau if tau > fast else fast
@@ -170,20 +170,20 @@ def _follow(level, before, ratio, inverse, slow, fast, goal):  # type: ignore[no
 
 
 @njit(cache=True)
-def _compare(crossed, places, level, high, low):  # type: ignore[no-untyped-def]
+def _compare(n, crossed, places, level, high, low):  # type: ignore[no-untyped-def]
     """Write the places of the pixels whose level is beyond a threshold to `places`; return how many there are."""
     found = 0
-    for k in range(len(level)):
+    for k in range(n):
         crossed[k] = np.uint8(level[k] > high[k]) | np.uint8(level[k] < low[k])
-    for k in range(len(level)):
+    for k in range(n):
         found |= crossed[k]
     if not found:
         return 0
-    n = 0
-    for k in range(len(level)):
-        places[n] = k  # without a branch: kept only where it counts
-        n += crossed[k]
-    return n
+    count = 0
+    for k in range(n):
+        places[count] = k  # without a branch: kept only where it counts
+        count += crossed[k]
+    return count
 
 
 @njit(cache=True, error_model="numpy")
@@ -220,7 +220,7 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
     ratio, before = np.empty(width, np.float32), np.empty(width, np.float32)
     u, inverse = np.empty(width, np.float32), np.empty(width, np.float32)
     bits = ratio.view(np.int32)
-    exponent, mantissa = np.empty(width, np.float32), np.empty(width, np.float32)
+    goals, mantissa = np.empty(width, np.float32), np.empty(width, np.float32)
     mantissa_bits = mantissa.view(np.int32)
     crossed, places = np.empty(width, np.uint8), np.empty(width + 1, np.int64)
     room = 4096
@@ -254,7 +254,7 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
             if first_x >= end_x:
                 continue
             n_row = end_x - first_x
-            _dark(u[:n_row], across[first_x:end_x], down[y], stray, inverse[:n_row], ratio[:n_row])
+            _dark(n_row, u, across[first_x:end_x], down[y], stray, inverse, ratio)
             for i in range(particles):
                 if left[i] < right[i]:
                     offset = half - centre[i]
@@ -266,9 +266,10 @@ def busy(first, steps, step_us, noise, tables, half, moves, scene, pixels, leak,
                     _add(ratio[near], light, fringe, f, amplitude[i], u[near], inverse[near])
             base = y * width
             here = slice(base + first_x, base + end_x)
-            _logarithm(bits[:n_row], ratio[:n_row], mantissa_bits[:n_row], mantissa[:n_row], exponent[:n_row])
-            _follow(level[here], before[:n_row], ratio[:n_row], inverse[:n_row], slow, fast, exponent[:n_row])
-            crossing = _compare(crossed[:n_row], places, level[here], high[here], low[here])
+            levels = level[here]
+            _logarithm(n_row, bits, ratio, mantissa_bits, mantissa, goals)
+            _follow(n_row, levels, before, ratio, inverse, slow, fast, goals)
+            crossing = _compare(n_row, crossed, places, levels, high[here], low[here])
             for found in range(crossing):
                 x = first_x + places[found]
                 pixel = base + x
