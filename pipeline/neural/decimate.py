@@ -165,24 +165,27 @@ def process(  # type: ignore[no-untyped-def]
     count = (frames - 1 - wait_output) // factor + 1 if wait_output < frames else 0
     tables = (order, ratio, keep, shift, taps, scale, coefficients.astype(np.int32))
 
-    rest = channels % WIDTH  # channels that fill no register are decimated in arrays that do
-    whole, some = channels - rest, 1 if rest != 0 else 0
-    rest_sums, rest_combs = np.empty((MAX_ORDER, WIDTH), np.uint32), np.empty((MAX_ORDER, WIDTH), np.uint32)
-    rest_ring, rest_y = np.empty((RING, WIDTH), np.int16), np.empty((count, WIDTH), np.int16)
-    rest_x = np.empty((frames * some, WIDTH), np.int16)
-    lanes.copy(integrators, 0, whole, rest_sums, 0, 0, MAX_ORDER, rest)
-    lanes.copy(combs, 0, whole, rest_combs, 0, 0, MAX_ORDER, rest)
-    lanes.copy(ring, 0, whole, rest_ring, 0, 0, RING, rest)
-    lanes.copy(x, 0, whole, rest_x, 0, 0, frames * some, rest)
-    for c in range(0, channels, WIDTH):
-        fills = c < whole
-        sums, differences, line = (integrators, combs, ring) if fills else (rest_sums, rest_combs, rest_ring)
-        taken, result = (x, y) if fills else (rest_x, rest_y)
-        _run(tables, sums, differences, line, at, taken, result, wait, wait_output, frames, c if fills else 0)
-    lanes.copy(rest_sums, 0, 0, integrators, 0, whole, MAX_ORDER, rest)
-    lanes.copy(rest_combs, 0, 0, combs, 0, whole, MAX_ORDER, rest)
-    lanes.copy(rest_ring, 0, 0, ring, 0, whole, RING, rest)
-    lanes.copy(rest_y, 0, 0, y, 0, whole, count, rest)
+    rest, narrow = channels % WIDTH, channels < WIDTH
+    # channels that fill no register are decimated in arrays that do; else the last eight overlap those before and go first, as the
+    # state of both is then that before the block
+    kept = WIDTH - rest if rest != 0 and not narrow else channels if narrow else 0
+    begin = 0 if narrow else channels - WIDTH
+    kept_sums, kept_combs = np.empty((MAX_ORDER, WIDTH), np.uint32), np.empty((MAX_ORDER, WIDTH), np.uint32)
+    kept_ring, some = np.empty((RING, WIDTH), np.int16), 1 if narrow else 0
+    narrow_x, narrow_y = np.empty((frames * some, WIDTH), np.int16), np.empty((count * some, WIDTH), np.int16)
+    lanes.copy(integrators, 0, begin, kept_sums, 0, 0, MAX_ORDER, kept)
+    lanes.copy(combs, 0, begin, kept_combs, 0, 0, MAX_ORDER, kept)
+    lanes.copy(ring, 0, begin, kept_ring, 0, 0, RING, kept)
+    lanes.copy(x, 0, 0, narrow_x, 0, 0, frames * some, channels * some)
+    for c in range(0 if rest == 0 else -WIDTH, channels - rest, WIDTH):
+        sums, differences, line = (kept_sums, kept_combs, kept_ring) if narrow else (integrators, combs, ring)
+        taken, result = (narrow_x, narrow_y) if narrow else (x, y)
+        _run(tables, sums, differences, line, at, taken, result, wait, wait_output, frames, c if c >= 0 else begin)
+        if c < 0:
+            lanes.copy(kept_sums, 0, 0, integrators, 0, begin, MAX_ORDER, kept)
+            lanes.copy(kept_combs, 0, 0, combs, 0, begin, MAX_ORDER, kept)
+            lanes.copy(kept_ring, 0, 0, ring, 0, begin, RING, kept)
+    lanes.copy(narrow_y, 0, 0, y, 0, 0, count * some, channels * some)
 
     made = (frames - 1 - wait) // np.int64(ratio) + 1 if wait < frames else 0
     newest[0] = np.uint32((at + made) & (RING - 1))
