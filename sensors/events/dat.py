@@ -35,6 +35,7 @@ from sensors.events.words import WordReader
 
 NO_EVENT = 15  # in the place of the polarity: something else
 LEAP = 1_000_000  # microseconds
+BLOCK = 64  # records that are tried at a time
 EVENTS, TRIGGERS = (0x00, 0x0C), 0x0E
 STATE = layout(
     time="i8",  # of the last event, microseconds
@@ -48,6 +49,33 @@ STATE = layout(
 
 
 @kernel
+def decode_record_block(width, height, now, base, words, first, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
+    """Decode `BLOCK` records that are sound and in order of time, as `sensors.events.evt2.decode_block`; return 0 otherwise."""
+    i, n = np.uint64(first), np.uint64(count)
+    start, end = np.int64(words[i] & np.uint64(0xFFFFFFFF)), np.int64(words[i + np.uint64(BLOCK - 1)] & np.uint64(0xFFFFFFFF))
+    if start < now or end - now > LEAP:
+        return 0
+    out, back = np.uint64(0), np.uint64(0)
+    for k in range(BLOCK):
+        word = words[i + np.uint64(k)]
+        x, y = (word >> np.uint64(32)) & np.uint64(0x3FFF), (word >> np.uint64(46)) & np.uint64(0x3FFF)
+        out |= np.uint64(x >= np.uint64(width)) | np.uint64(y >= np.uint64(height)) | np.uint64(word >> np.uint64(60) == NO_EVENT)
+    for k in range(1, BLOCK):
+        back |= np.uint64(np.uint32(words[i + np.uint64(k)]) < np.uint32(words[i + np.uint64(k - 1)]))
+    if out | back:
+        return 0
+    for k in range(BLOCK):
+        t_out[n + np.uint64(k)] = base + np.int64(words[i + np.uint64(k)] & np.uint64(0xFFFFFFFF))
+    for k in range(BLOCK):
+        x_out[n + np.uint64(k)] = (words[i + np.uint64(k)] >> np.uint64(32)) & np.uint64(0x3FFF)
+    for k in range(BLOCK):
+        y_out[n + np.uint64(k)] = (words[i + np.uint64(k)] >> np.uint64(46)) & np.uint64(0x3FFF)
+    for k in range(BLOCK):
+        p_out[n + np.uint64(k)] = words[i + np.uint64(k)] >> np.uint64(60) != np.uint64(0)
+    return 1
+
+
+@kernel
 def decode_records(  # type: ignore[no-untyped-def]
     width, height, time_bits, time, base, started, outside, refused, held, others,
     words, count, final, t_out, x_out, y_out, p_out, room, taken,
@@ -57,9 +85,17 @@ def decode_records(  # type: ignore[no-untyped-def]
     now, wrapped = time[0], base[0]
     count = min(count, room)
     whole, half = np.int64(1) << time_bits, np.int64(1) << (time_bits - 1)
-    taken[0] = count
-    for i in range(count):
-        word = words[i]
+    i, stop, tried = 0, count, 0
+    while i < stop:
+        if i >= tried and i + BLOCK <= count and started[0] == 1:
+            tried = i + BLOCK
+            if decode_record_block(width, height, now - wrapped, wrapped, words, i, n, t_out, x_out, y_out, p_out):
+                i += BLOCK
+                n += np.uint64(BLOCK)
+                now = t_out[n - np.uint64(1)]
+                continue
+        word = words[np.uint64(i)]
+        i += 1
         address = np.int64(word >> np.uint64(32))
         if address >> 28 == NO_EVENT:
             others[0] += 1
@@ -67,11 +103,11 @@ def decode_records(  # type: ignore[no-untyped-def]
         origin = wrapped
         when = np.int64(word & np.uint64(0xFFFFFFFF)) + wrapped
         if started[0] == 0:  # the first time may be damaged too: then the second is below it
-            if i + 1 == count and final == 0:
-                taken[0] = i
+            if i == count and final == 0:
+                i, stop = i - 1, i - 1
                 break
             started[0] = 1
-            after = when if i + 1 == count else np.int64(words[i + 1] & np.uint64(0xFFFFFFFF))
+            after = when if i == count else np.int64(words[i] & np.uint64(0xFFFFFFFF))
             now = after if after < when <= after + half else when
         if now - when > half:
             origin += whole
@@ -80,11 +116,11 @@ def decode_records(  # type: ignore[no-untyped-def]
             held[0] += 1
             when = now
         if when - now > LEAP:
-            if i + 1 == count and final == 0:
-                taken[0] = i
+            if i == count and final == 0:
+                i, stop = i - 1, i - 1
                 break
-            if i + 1 < count and words[i + 1] >> np.uint64(60) != np.uint64(NO_EVENT):
-                after = np.int64(words[i + 1] & np.uint64(0xFFFFFFFF)) + wrapped
+            if i < count and words[i] >> np.uint64(60) != np.uint64(NO_EVENT):
+                after = np.int64(words[i] & np.uint64(0xFFFFFFFF)) + wrapped
                 if now - after > half:
                     after += whole
                 if now <= after < when:
@@ -101,6 +137,7 @@ def decode_records(  # type: ignore[no-untyped-def]
         n += inside
         outside[0] += np.int64(1) - np.int64(inside)
     time[0], base[0] = now, wrapped
+    taken[0] = i
     return np.int64(n)
 
 

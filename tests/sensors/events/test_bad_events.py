@@ -130,16 +130,19 @@ def test_dat_times(tmp_path):
     assert recording.damage == {"refused": 1, "held": 1}
 
 
-@pytest.mark.parametrize("chunk", [8 * 3, 8 * 50, 1 << 18])
-def test_random_records_beside_a_plain_decoder(tmp_path, monkeypatch, chunk):
+@pytest.mark.parametrize("chunk", [8 * 3, 8 * 50, 8 * 500, 1 << 18])
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_random_records_beside_a_plain_decoder(tmp_path, monkeypatch, chunk, share):
     """Times in DAT: wraps, steps back, lone leaps and gaps, beside the rules of the specification in plain Python."""
     monkeypatch.setattr("sensors.events.words.CHUNK_BYTES", chunk)
     rng = np.random.default_rng(12)
-    t = np.cumsum(rng.choice([0, 1, 50, 2_000_000], 3000, p=[0.3, 0.4, 0.28, 0.02])) + (1 << 32) - 20_000_000
-    odd = rng.random(3000)
+    t = np.cumsum(rng.choice([0, 1, 50, 2_000_000], 3000, p=[0.3, 0.4, 0.299, 0.001]))
+    t += (1 << 32) - t[1500]  # a wrap half-way
+    odd = rng.random(3000) / share  # how much is damaged
     t = np.where(odd < 0.02, rng.integers(0, 1 << 32, 3000), np.where(odd < 0.05, t - rng.integers(0, 500, 3000), t)) % (1 << 32)
-    t[0] += 5_000_000  # damaged
-    x, y, p = rng.integers(0, 210, 3000), rng.integers(0, 155, 3000), rng.integers(0, 2, 3000)
+    t[0] = (1 << 32) - 1  # damaged: far ahead
+    x, y, p = rng.integers(0, 200, 3000), rng.integers(0, 150, 3000), rng.integers(0, 2, 3000)
+    x = np.where(rng.random(3000) < 0.05 * share, 205, x)
     records = np.stack([t, x | y << 14 | p << 28], axis=1).astype("<u4")
     (tmp_path / "a.dat").write_bytes(b"% Version 2\n% Width 200\n% Height 150\n\x0c\x08" + records.tobytes())
     expected, counts = [], {"held": 0, "refused": 0, "outside": 0}
