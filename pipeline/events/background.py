@@ -4,8 +4,8 @@
 
 where last(pixel) is the time of the pixel's last event, kept or not. Noise is alone, an edge that moves is not. With one
 neighbour this is the filter of Delbruck (2008, "Frame-free dynamic digital vision"), which dv-processing has as
-BackgroundActivityNoiseFilter. Events of one microsecond support each other in the order in which they come.
-`firmware/src/background.c` is the same text in C.
+BackgroundActivityNoiseFilter; its duration is `window` and 1 us. Events of one microsecond support each other in the order in
+which they come. `firmware/src/background.c` is the same text in C.
 """
 
 from __future__ import annotations

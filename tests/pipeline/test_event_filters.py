@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -68,6 +69,18 @@ def test_correlation(radius, support, same):
     kept = filtered(Correlation, CorrelationParameters(150, radius, support, same))
     assert kept == supported(EVENTS, 150, support, radius, same)
     assert 0 < len(kept) < len(EVENTS)
+
+
+@pytest.mark.parametrize("duration", [200, 1000])
+def test_background_is_that_of_dv_processing(duration):
+    dv = pytest.importorskip("dv_processing")
+    theirs, store = dv.noise.BackgroundActivityNoiseFilter((40, 30), timedelta(microseconds=duration)), dv.EventStore()
+    for t, x, y, p in rows(EVENTS):
+        store.push_back(t + 10_000_000, x, y, bool(p))  # its surface begins at time 0
+    theirs.accept(store)
+    kept = theirs.generateEvents().numpy()
+    expected = [(t - 10_000_000, x, y, p) for t, x, y, p in zip(*(kept[n].tolist() for n in kept.dtype.names), strict=True)]
+    assert filtered(Background, BackgroundParameters(duration - 1)) == expected  # it asks for less than the duration
 
 
 def test_background_is_correlation_of_radius_one_without_polarity():
