@@ -110,7 +110,7 @@ class Channel:
 
     width_um: float = 200.0
     depth_um: float = 100.0
-    speed_m_s: float = 0.8
+    speed_m_s: float = 0.74
     spread_um: tuple[float, float] = (12.0, 12.0)
 
     def __post_init__(self) -> None:
@@ -299,7 +299,7 @@ class CytometerParameters:
     """
 
     seconds: float = 1.0
-    rate: float = 150.0
+    rate: float = 180.0
     run: int = 0
     seed: int = 0
     step_us: int = 15
