@@ -176,7 +176,7 @@ static uint32_t projections(const int32_t *features, const int32_t *label, uint3
                             uint32_t dimensions, int64_t *values)
 {
     int64_t centre[2][BS_MAX_FEATURES], covariance[BS_MAX_FEATURES][BS_MAX_FEATURES];
-    int32_t inverse[BS_TRIANGLE], difference[BS_MAX_FEATURES], direction[BS_MAX_FEATURES];
+    int32_t inverse[BS_TRIANGLE], difference[BS_MAX_FEATURES], direction[BS_MAX_FEATURES] = {0};
     uint32_t total = 0;
     (void)bs_moments(features, label, n, first, second, centre, covariance, dimensions);
     (void)bs_whitening(covariance, inverse, dimensions);

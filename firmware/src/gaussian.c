@@ -76,7 +76,7 @@ int32_t bs_moments(const int32_t *features, const int32_t *label, uint32_t n, in
 
 int32_t bs_whitening(int64_t covariance[BS_MAX_FEATURES][BS_MAX_FEATURES], int32_t *inverse, uint32_t dimensions)
 {
-    int64_t lower[BS_MAX_FEATURES][BS_MAX_FEATURES], columns[BS_MAX_FEATURES][BS_MAX_FEATURES];
+    int64_t lower[BS_MAX_FEATURES][BS_MAX_FEATURES] = {{0}}, columns[BS_MAX_FEATURES][BS_MAX_FEATURES];
     int64_t logarithm = 0;
     for (uint32_t i = 0; i < dimensions; i++) {
         for (uint32_t j = 0; j <= i; j++) {
