@@ -168,7 +168,7 @@ def test_ranked_is_what_sorting_gives(n):
 
 
 MUTATIONS = [
-    ("gaussian", "total >>= BS_INVERSE_BITS - BS_WHITE_BITS", "total >>= BS_INVERSE_BITS - BS_WHITE_BITS + 1"),
+    ("gaussian", "(BS_INVERSE_BITS - BS_WHITE_BITS)", "(BS_INVERSE_BITS - BS_WHITE_BITS + 1)"),
     ("gaussian", "(trace / (int32_t)dimensions >> 6) + 1", "(trace / (int32_t)dimensions >> 5) + 1"),
     ("gaussian", "rest * rest >> 30", "rest * rest >> 31"),
     ("clustering", "#define DEPTH 12", "#define DEPTH 1200"),
