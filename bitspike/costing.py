@@ -13,15 +13,14 @@ from bitspike.stretch import block_frames, stretch
 from firmware.build import CORES
 from firmware.costs import CYCLES, Memory, StageCost, application_memory, measure
 from firmware.generate import Generated
-from firmware.room import chain_capacity, laid_chain, moved
+from firmware.room import chain_capacity, laid_chain, twin_chain
 from firmware.target import Target
-from firmware.twins import has
-from pipeline.chain import Chain, ChainPlan, read_chain
+from pipeline.chain import ChainPlan, read_chain
 from pipeline.errors import BitspikeError
-from pipeline.stage import HOST
 from sensors.recording import Recording, open_recording
 
 UW_PER_MHZ, CLOCK_MHZ = 5.19, 25.0  # of the chip's processor: Guo, Weisse et al. 2024, doi 10.3389/fnins.2024.1432750
+OPTIMISE = ("-O0", "-O1", "-O2", "-O3", "-Os")
 WARM_S = 1.0  # in which thresholds are learned
 
 
@@ -109,6 +108,7 @@ def cost(
     block_ms: float = 1.0,
     spikes: int = 256,
     trained: str | Path | Run | None = None,
+    optimise: str = "-O2",
 ) -> Cost:
     """Count what every stage of a chain costs on emulated cores, and build its application for them.
 
@@ -126,6 +126,8 @@ def cost(
         As for `tables`: longest block, and most sorted spikes of one.
     trained : Run, str or pathlib.Path, optional
         What that run has learned; otherwise stages learn from the beginning of the recording.
+    optimise : str
+        The compiler's level, one of `OPTIMISE`.
 
     Raises
     ------
@@ -139,6 +141,8 @@ def cost(
     signal = source.format
     if not 0 < seconds <= 60:
         raise BitspikeError(f"seconds: {seconds:g}; choose up to 60, of which every instruction is counted")
+    if optimise not in OPTIMISE:
+        raise BitspikeError(f"optimise: {optimise!r}; choose one of {', '.join(OPTIMISE)}")
     for name in on:
         if name not in CORES:
             raise BitspikeError(f"on: {name!r}; choose one of {', '.join(CORES)}")
@@ -153,17 +157,7 @@ def cost(
     cores: list[CoreCost] = []
     without: list[str] = []
     for name in on:
-        host, target = plan.build(signal, tables), Target(name, room)
-        stages, without = measure(host, _there(plan, target, host, tables), name, target, blocks, warm)
-        cores.append(CoreCost(name, stages, application_memory(generated, name), counted, signal.channels))
+        host, target = plan.build(signal, tables), Target(name, room, optimise=optimise)
+        stages, without = measure(host, twin_chain(plan, signal, target, tables), name, target, blocks, warm)
+        cores.append(CoreCost(name, stages, application_memory(generated, name, optimise), counted, signal.channels))
     return Cost(plan.name, str(source.path), learned, size, cores, without)
-
-
-def _there(plan: ChainPlan, target: Target, host: Chain, tables: dict[str, Any] | None) -> Chain:
-    """Return a chain on a core, but for the stages that have no twin."""
-
-    def where(stage: Any) -> Any:
-        return target if has(stage.name) else HOST
-
-    there = plan.build(host.signal, engine=where)
-    return plan.build(host.signal, moved(there, tables), where) if tables else there

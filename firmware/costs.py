@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware.build import application, image
+from firmware.build import application
 from firmware.callgraph import CallGraph
 from firmware.generate import Generated
 from firmware.instructions import BRANCH, DIVIDE, LOAD, LONG, MULTIPLY, PLAIN, STORE
@@ -116,7 +116,7 @@ def measure(
         In order; and the labels of the stages that have no C twin.
     """
     outputs = [dict(host.process(block)) for block in blocks]
-    samples, graph = sum(block.data.size for block in blocks[warm:]), CallGraph(image(core, target.room))
+    samples, graph = sum(block.data.size for block in blocks[warm:]), CallGraph(target.image)
     found: list[StageCost] = []
     without: list[str] = []
     for step in host.plan.steps:
@@ -137,9 +137,9 @@ def measure(
     return found, without
 
 
-def application_memory(generated: Generated, core: str) -> Memory:
+def application_memory(generated: Generated, core: str, optimise: str = "-O2") -> Memory:
     """Return what the application with a generated chain needs, from its image."""
-    built = application(core, generated.name, generated.files(), generated.capacity)
+    built = application(core, generated.name, generated.files(), generated.capacity, optimise=optimise)
     sizes, symbols = _sections(built)
     graph = CallGraph(built)
     rings = sum(symbols[f"bs_application_{ring}"][1] for ring in ("input", "output"))

@@ -54,6 +54,11 @@ class Target:
         """The core, with the image in its memory; engines of the same build share one."""
         return _machine(*self._build)
 
+    @property
+    def image(self) -> Path:
+        """The library's ELF image."""
+        return image(*self._build)
+
     def capacity(self, needed: Capacity) -> Capacity:
         """Return what the library was compiled for, or refuse what is needed beyond."""
         return require_room(self.name, needed, self.room)

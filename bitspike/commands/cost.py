@@ -36,6 +36,7 @@ def cost(
     on: Annotated[
         list[str], typer.Option("--on", metavar="CORE", help="cortex-m4 or rv32imc; may be repeated. Both unless given.")
     ] = [],  # noqa: B006
+    optimise: Annotated[str, typer.Option("--optimise", metavar="-O", help="Level of the compiler: -O0 to -O3 or -Os.")] = "-O2",
     trained: Annotated[Path | None, typer.Option("--trained", metavar="RUN", help="Use what that run has learned.")] = None,
     *,
     facts: dict[str, Any],
@@ -54,6 +55,7 @@ def cost(
         block_ms=block_ms,
         spikes=spikes,
         trained=trained,
+        optimise=optimise,
     )
     return Result(found.document(), lambda: _lines(found))
 

@@ -58,12 +58,18 @@ static int32_t value_at(const bs_sorter_state *state, int32_t frame, int32_t cha
 /* sum of a[m] b[m] */
 static int64_t product(const int16_t *a, const int16_t *b, uint32_t count)
 {
+    const int16_t *const end = a + count;
     int64_t total = 0;
-    uint32_t m = 0;
-    for (; m + 1 < count; m += 2) {
-        total = bs_pair_products(bs_load_pair(a + m), bs_load_pair(b + m), total);
+    for (; end - a >= 8; a += 8, b += 8) {
+        total = bs_pair_products(bs_load_pair(a), bs_load_pair(b), total);
+        total = bs_pair_products(bs_load_pair(a + 2), bs_load_pair(b + 2), total);
+        total = bs_pair_products(bs_load_pair(a + 4), bs_load_pair(b + 4), total);
+        total = bs_pair_products(bs_load_pair(a + 6), bs_load_pair(b + 6), total);
     }
-    return m < count ? total + a[m] * b[m] : total;
+    while (a < end) {
+        total += *a++ * *b++;
+    }
+    return total;
 }
 
 /* The frame of the largest sign * signal near `frame`. */
@@ -466,8 +472,23 @@ static int ripe(const bs_sorter_state *state, int32_t due)
     return 0;
 }
 
+/* Copies frames into the ring. */
+BS_APART void keep(int16_t *newest, const int16_t *frame, uint32_t count)
+{
+    const int16_t *const end = frame + count;
+    for (; end - frame >= 8; frame += 8, newest += 8) {
+        bs_store_pair(newest, bs_load_pair(frame));
+        bs_store_pair(newest + 2, bs_load_pair(frame + 2));
+        bs_store_pair(newest + 4, bs_load_pair(frame + 4));
+        bs_store_pair(newest + 6, bs_load_pair(frame + 6));
+    }
+    while (frame < end) {
+        *newest++ = *frame++;
+    }
+}
+
 /* Takes the spikes whose turn has come, `done` frames into the block. */
-static void tick(sorting *s, int32_t done)
+BS_APART void tick(sorting *s, int32_t done)
 {
     bs_sorter_state *const state = s->state;
     for (;;) {
@@ -557,19 +578,11 @@ int32_t bs_sorter_process(const bs_sorter_tables *tables, bs_sorter_state *state
     uint32_t done = 0, next_spike = 0;
     while (done < frames) {
         const uint32_t left = TICK - (start + done) % TICK, step = left < frames - done ? left : frames - done;
-        for (uint32_t n = start + done; n < start + done + step; n++) {
-            int16_t *const newest = state->ring[n & LAST];
-            uint32_t c = 0;
-            for (; c + 7 < channels; c += 8) {
-                bs_store_pair(newest + c, bs_load_pair(x + c));
-                bs_store_pair(newest + c + 2, bs_load_pair(x + c + 2));
-                bs_store_pair(newest + c + 4, bs_load_pair(x + c + 4));
-                bs_store_pair(newest + c + 6, bs_load_pair(x + c + 6));
-            }
-            for (; c < channels; c++) {
-                newest[c] = x[c];
-            }
-            x += channels;
+        /* frames lie one after the other in the ring where it is made for just these channels: a tick never goes round its end */
+        const uint32_t together = channels == BS_MAX_CHANNELS && BS_MAX_HELD_FRAMES >= TICK ? step : 1;
+        for (uint32_t n = start + done; n < start + done + step; n += together) {
+            keep(state->ring[n & LAST], x, together * channels);
+            x += together * channels;
         }
         done += step;
         if ((start + done) % TICK != 0) {

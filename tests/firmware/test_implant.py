@@ -9,6 +9,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from firmware import build
+from firmware.costs import cycles
 from firmware.generate import Generated
 from firmware.machine import STACK_BYTES, STACK_TOP
 from firmware.room import chain_capacity, laid_chain, relaid
@@ -22,8 +23,8 @@ RATE, CHANNELS = 24_000, 16
 BLOCK, SPIKES = 32, 16  # frames, and spikes that may come out, of the application's blocks
 SIGNAL = SampleFormat(float(RATE), CHANNELS, 0.5, 12, groups=tuple(c // 4 for c in range(CHANNELS)))
 CLOCK_HZ, FLASH_BYTES, RAM_BYTES = 25_000_000, 32 * 1024, 32 * 1024
-A_SAMPLE, A_SPIKE = 50.0, 14_500.0  # instructions, at most: of noise, and on top of it
-STACK = 2048  # bytes
+A_SAMPLE, A_SPIKE = 40.0, 14_500.0  # instructions, at most: of noise, and on top of it
+STACK = 2560  # bytes, an interrupt included
 
 
 def recording(seconds, seed, rate_hz=20.0):
@@ -104,8 +105,8 @@ def test_sorts_on_the_host_and_with_the_same_bits_on_the_core(engine, laid, tabl
     assert np.unique(expected.channel // 4).tolist() == [0, 1, 2, 3]
 
 
-def test_instructions_fit_the_clock(engine, laid, tables):
-    quiet, (x, when, _) = recording(2, 2, 0.001)[0], recording(2, 3)
+def test_instructions_and_cycles_fit_the_clock(engine, laid, tables):
+    quiet, (x, when, _) = recording(2, 2, 0.001)[0], recording(2, 3, 6.0)
     cost = []
     for signal in (quiet, x):
         chain = on(engine, laid, tables)
@@ -116,11 +117,10 @@ def test_instructions_fit_the_clock(engine, laid, tables):
                 chain.process(block)
         cost.append(counts.total)
     spikes = np.sum(when >= RATE)
-    assert spikes > 200
-
+    assert spikes > 50
     assert cost[0] / (RATE * CHANNELS) <= A_SAMPLE
     assert (cost[1] - cost[0]) / spikes <= A_SPIKE
-    assert max(cost) <= CLOCK_HZ  # of one second
+    assert cycles(counts, "cortex-m4") <= CLOCK_HZ  # of one second
 
 
 def test_flash_and_ram_fit(application):
