@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from firmware.room import moved
+from firmware.room import twin_chain
 from firmware.twins import has
 from pipeline.blocks import SampleFormat, Samples
-from pipeline.chain import Chain, ChainPlan
+from pipeline.chain import ChainPlan
 from pipeline.checks import COLUMNS
 from pipeline.layout import names
 from pipeline.manifest import digest
-from pipeline.stage import HOST, Engine, Stage
+from pipeline.stage import Engine, Stage
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Comparison:
     ) -> None:
         self.host = plan.build(signal, tables)
         self.without = [step.label for step in plan.steps if not has(step.stage.name)]
-        self._chains = [_built(plan, signal, engine, tables or {}) for engine in engines]
+        self._chains = [twin_chain(plan, signal, engine, tables) for engine in engines]
         self._steps = [step for step in plan.steps if step.label not in self.without]
         self.tallies = [Tally(s.label, s.stage.name, engine.name) for s in self._steps for engine in engines]
 
@@ -87,20 +87,6 @@ class Comparison:
             for chain in self._chains:
                 running = chain.stages[step.label]
                 _compare(next(tallies), running, running.process(*given), expected[step.label])
-
-    def differences(self) -> int:
-        """Return how many differences there were in all."""
-        return sum(tally.differences for tally in self.tallies)
-
-
-def _built(plan: ChainPlan, signal: SampleFormat, engine: Engine, tables: dict[str, np.ndarray]) -> Chain:
-    """Return a chain on an engine, but for the stages that have no twin."""
-
-    def where(stage: type[Stage]) -> Engine:
-        return engine if has(stage.name) else HOST
-
-    there = plan.build(signal, engine=where)
-    return plan.build(signal, moved(there, tables), where) if tables else there
 
 
 def _compare(tally: Tally, running: Stage, got: Any, expected: Any) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from firmware.twins import require_room
+from firmware.twins import has, require_room
 from pipeline.blocks import SampleFormat
 from pipeline.capacity import Capacity
 from pipeline.chain import Chain, ChainPlan
 from pipeline.errors import BitspikeError
 from pipeline.layout import names
-from pipeline.stage import HOST, Stage
+from pipeline.stage import HOST, Engine, Stage
 
 # What the library can be compiled for at the least, where a chain does not need more.
 LEAST = {**dict.fromkeys(Capacity().limits(), 1), "waiting_spikes": 16}
@@ -62,6 +62,16 @@ def laid_chain(plan: ChainPlan, signal: SampleFormat, trained: dict[str, np.ndar
     """
     engine = Laid(chain_capacity(plan.build(signal)))
     return plan.build(signal, moved(plan.build(signal, engine=engine), trained or {}), engine)
+
+
+def twin_chain(plan: ChainPlan, signal: SampleFormat, engine: Engine, trained: dict[str, np.ndarray] | None = None) -> Chain:
+    """Return a chain on an engine, but for the stages that have no C twin; `trained` as for `laid_chain`."""
+
+    def where(stage: type[Stage]) -> Engine:
+        return engine if has(stage.name) else HOST
+
+    there = plan.build(signal, engine=where)
+    return plan.build(signal, moved(there, trained), where) if trained else there
 
 
 def moved(chain: Chain, tables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
