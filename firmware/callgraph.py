@@ -55,10 +55,15 @@ class CallGraph:
             thumb = elf.get_machine_arch() == "ARM"
             table: Any = elf.get_section_by_name(".symtab")
             symbols = [(s.name, int(s["st_value"]), int(s["st_size"]), s["st_info"]["type"]) for s in table.iter_symbols()]
+            inside = elf.get_section_index(".text")
+            marks = [(int(s["st_value"]), s.name[:2]) for s in table.iter_symbols() if s["st_shndx"] == inside]
             text: Any = elf.get_section_by_name(".text")
             self._base, self._code = int(text["sh_addr"]), bytes(text.data())
         # what is data amid the code, such as constants too long for an instruction, is marked by symbols
-        self._marks = sorted((value, name[:2] == "$d") for name, value, _, _ in symbols if name[:2] in ("$d", "$t", "$x", "$a"))
+        # of two at one place the first ends there
+        self._marks = [
+            (at, mark == "$d") for at, mark in sorted(marks, key=lambda m: (m[0], m[1] != "$d")) if mark in ("$d", "$t", "$x")
+        ]
         self._at: dict[int, Function] = {}
         self._named: dict[str, Function] = {}
         for name, value, size, kind in symbols:
