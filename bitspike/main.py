@@ -13,7 +13,22 @@ from typing import Annotated
 
 import typer
 
-from bitspike.commands import convert, cost, data, demo, export, info, replay, report, score, simulate, stages, tables, train, verify
+from bitspike.commands import (
+    convert,
+    cost,
+    data,
+    demo,
+    export,
+    info,
+    replay,
+    report,
+    score,
+    simulate,
+    stages,
+    tables,
+    train,
+    verify,
+)
 from bitspike.console import INTERRUPTED, say
 from pipeline.errors import BitspikeError
 
