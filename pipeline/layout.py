@@ -56,6 +56,37 @@ def settled(record: np.ndarray) -> np.ndarray:
     return clean
 
 
+def relaid(record: np.ndarray, designed: np.ndarray) -> np.ndarray:
+    """Return a struct's values in the layout of another with the same fields: arrays keep their first corner, the rest is as there.
+
+    Parameters
+    ----------
+    record : numpy.ndarray
+        One struct.
+    designed : numpy.ndarray
+        One struct, laid out for another capacity; it is not changed.
+
+    Raises
+    ------
+    ValueError
+        The fields are others, or what does not fit is more than filling, which is 0 or -1.
+    """
+    result = designed.copy()
+    if record.shape != () or record.dtype.names != result.dtype.names:
+        raise ValueError("its fields are others")
+    for name in names(result.dtype):
+        old, new = record[name], result[name]
+        if old.ndim != new.ndim or old.dtype.base != new.dtype.base:
+            raise ValueError(f"{name} is of another kind")
+        corner = tuple(slice(min(a, b)) for a, b in zip(old.shape, new.shape, strict=True))
+        lost = old.copy()
+        lost[corner] = 0
+        if np.any((lost != 0) & (lost != -1)):
+            raise ValueError(f"{name} is {old.shape}, and there is room for {new.shape}")
+        result[name][corner] = old[corner]
+    return result
+
+
 def constants(record: np.ndarray) -> tuple[Any, ...]:
     """Return a tables struct's fields as a kernel takes them: scalars by value, arrays as views."""
     return tuple(record[n] if record[n].ndim else record[n][()] for n in names(record.dtype))

@@ -19,7 +19,7 @@ from pipeline.binding import Step
 from pipeline.blocks import EVENT_COLUMNS, Block, EventFormat, Events, Format, Particles, Samples, Spikes
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
-from pipeline.layout import blank
+from pipeline.layout import blank, relaid
 
 REGISTRY: dict[str, type[Stage]] = {}
 INT16 = np.dtype(np.int16)
@@ -138,7 +138,7 @@ class Stage(ABC):
         except BitspikeError as error:
             raise BitspikeError(f"stage {self.name}: {error}") from None
         self.output, self.proofs = designed.output, designed.proofs
-        self.tables = designed.tables if tables is None else self._accept(tables)
+        self.tables = designed.tables if tables is None else self._accept(tables, designed.tables)
         self.state = blank(self.state_layout(self.capacity))
         self.position: int | None = None
         if isinstance(signal, EventFormat) != (self.takes[0] in (Events, Particles)):
@@ -287,11 +287,13 @@ class Stage(ABC):
         self.__dict__.update(attributes)
         self.step = self.engine.bind(self)
 
-    def _accept(self, tables: np.ndarray) -> np.ndarray:
-        expected = self.tables_layout(self.capacity)
-        if tables.dtype != expected or tables.shape != ():
-            raise BitspikeError(f"stage {self.name}: tables of another layout; train or design them again for this chain")
-        return tables.copy()
+    def _accept(self, tables: np.ndarray, designed: np.ndarray) -> np.ndarray:
+        """Return ready tables in the layout of this capacity."""
+        try:
+            return relaid(tables, designed)
+        except ValueError as error:
+            message = f"stage {self.name}: tables of another layout ({error}); train or design them again for this chain"
+            raise BitspikeError(message) from None
 
     def _check(self, blocks: tuple[Any, ...]) -> None:
         if len(blocks) != len(self.takes):

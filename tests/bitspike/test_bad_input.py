@@ -192,7 +192,7 @@ def test_bad_settings(refused, recording, chain_file):
     assert "no stage is labelled 'filter'; there are: band, field" in refused(*replay, "filter.order=2")
     assert "no parameter 'colour'" in refused(*replay, "band.colour=2")
     assert "must be a number" in refused(*replay, "threshold.threshold=high")
-    assert "chain nothing: no such file; packaged chains: field, implant16, probe, psoc68" in refused(
+    assert "chain nothing: no such file; packaged chains: cytometry, field, implant16, probe, psoc68" in refused(
         "replay", recording.path, "--chain", "nothing"
     )
 

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from pipeline.layout import blank, c_layout_check, constants, layout, names, variables
+from pipeline.layout import blank, c_layout_check, constants, layout, names, relaid, variables
 
 LAYOUT = layout(flag="u1", count="i4", rows=("i2", (2, 3)), total="i8", tail=("u1", 3))
 STRUCT = "typedef struct { uint8_t flag; int32_t count; int16_t rows[2][3]; int64_t total; uint8_t tail[3]; } bs_thing;"
@@ -41,3 +41,25 @@ def test_views_reach_the_bytes():
     assert names(LAYOUT) == ("flag", "count", "rows", "total", "tail")
     with pytest.raises(TypeError):
         names(np.dtype("i4"))
+
+
+def test_values_move_to_another_layout_and_back():
+    small, large = blank(layout(a="i4", b=("i2", (2, 3)))), blank(layout(a="i4", b=("i2", (4, 3))))
+    small["a"], small["b"] = 7, np.arange(6).reshape(2, 3)
+    large["b"] = -1
+    moved = relaid(small, large)
+    assert moved["a"] == 7
+    assert moved["b"].tolist() == [[0, 1, 2], [3, 4, 5], [-1, -1, -1], [-1, -1, -1]]
+    assert large["a"] == 0
+    assert relaid(moved, small).tobytes() == small.tobytes()
+
+
+def test_values_that_do_not_fit_are_refused():
+    small, large = blank(layout(b=("i2", 2))), blank(layout(b=("i2", 4)))
+    large["b"][3] = 5
+    with pytest.raises(ValueError, match=r"b is \(4,\), and there is room for \(2,\)"):
+        relaid(large, small)
+    with pytest.raises(ValueError, match="b is of another kind"):
+        relaid(blank(layout(b=("i4", 2))), small)
+    with pytest.raises(ValueError, match="its fields are others"):
+        relaid(blank(layout(c=("i2", 2))), small)

@@ -84,7 +84,7 @@ _Static_assert((int32_t)UINT32_C(0x80000000) == INT32_MIN, "conversion to a sign
 /* A helper that is to be compiled anew for each set of constant arguments; one that is to be compiled by itself. */
 #if defined(__GNUC__)
 #define BS_INLINE static inline __attribute__((always_inline))
-#define BS_APART static __attribute__((noinline))
+#define BS_APART static __attribute__((noinline, unused)) /* unused: a header may have one that its file does not call */
 #else
 #define BS_INLINE static inline
 #define BS_APART static
