@@ -26,7 +26,7 @@ import numpy as np
 
 from pipeline.binding import NUMBER, Kind, Step, address_of, call
 from pipeline.blocks import Samples, Spikes
-from pipeline.fixed import inlined, kernel
+from pipeline.fixed import kernel
 from pipeline.stage import INT16, Stage
 
 INPUT = "input"  # the label of what a chain is given
@@ -34,9 +34,7 @@ SAMPLES, FLAGS, COLUMN = ("int16", 2), ("uint8", 1), ("int32", 1)
 TAKEN, GIVEN = ("at", "channel", "amplitude"), ("out_at", "out_channel", "out_amplitude", "out_unit")
 KINDS: dict[str, Kind] = {"x": SAMPLES, "y": SAMPLES, "flags": FLAGS, "y_flags": FLAGS}
 KINDS |= dict.fromkeys(TAKEN + GIVEN, COLUMN) | dict.fromkeys(("phase", "frames", "channels", "spikes", "room"), NUMBER)
-X, INPUT_FLAGS, FRAMES, START, TOUCHED, RESULTS = range(
-    6
-)  # what changes from block to block: variables, the results of the steps last
+X, INPUT_FLAGS, FRAMES, START, RESULTS = range(5)  # what changes from block to block: variables, the results of the steps last
 FIXED, PLACED, CHANGING = range(3)  # what a word is: a value, a byte of the block's memory, a variable (modulo a value)
 MOST_SAMPLES = 1 << 18  # of a block; longer ones gain nothing
 LINE = 64  # bytes
@@ -47,15 +45,6 @@ Word = tuple[int, int, int]  # what it is, its value, byte or variable, and a mo
 _data, _flags, _words = address_of(SAMPLES), address_of(FLAGS), address_of(("int64", 1))
 
 
-@inlined
-def _touched(x):  # type: ignore[no-untyped-def]
-    """Read one sample of every line of the cache, in order: memory is quick at that, not at the columns that stages go along."""
-    values, seen = x.reshape(-1), np.int64(0)
-    for i in range(0, len(values), LINE // 2):
-        seen += values[i]
-    return seen
-
-
 @kernel
 def run(steps, changes, words, variables, x, flags, start):  # type: ignore[no-untyped-def]
     """Run all steps on one block; return the number of the step that refuses it, or -1.
@@ -63,7 +52,6 @@ def run(steps, changes, words, variables, x, flags, start):  # type: ignore[no-u
     steps: int64 [n, 3], the addresses of a kernel and of its fields' addresses, and its first word.  changes: int64 [m, 4], in the
     order of the steps: step, word, variable, and modulus or 0.  x: int16 [frames, channels], flags: uint8 [frames or more].
     """
-    variables[TOUCHED] = _touched(x)
     variables[X], variables[INPUT_FLAGS], variables[FRAMES], variables[START] = _data(x), _flags(flags), len(x), start
     k = 0
     for s in range(len(steps)):

@@ -30,6 +30,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 from pipeline.fixed import inlined
 
 WIDTH, WIDTH16 = 8, 16  # lanes of int32, of int16
+LINE = 32  # int16 of one line of memory
 TILE = 256  # frames that are worked on for all channels before going on, so that they are still in the cache
 _operation: Any = intrinsic
 
@@ -125,6 +126,21 @@ def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any: 
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), generate
+
+
+@_operation
+def fetch(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
+    """Ask for the line of memory with ``array[row, column]``, which may lie anywhere, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _address(context, builder, signature.args[0], 1, *arguments)[0]
+        byte, hint = ir.IntType(8).as_pointer(), [ir.IntType(32)(value) for value in (0, 3, 1)]  # to read, often, as data
+        kind = ir.FunctionType(ir.VoidType(), [byte, *(value.type for value in hint)])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.bitcast(pointer, byte), *hint])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
 
 
 def _splatter(kind: Lanes) -> Callable[..., Any]:
@@ -383,6 +399,9 @@ def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable
         kept = np.empty((rows, WIDTH), kind)
         for first in range(0, frames, TILE):
             length = min(frames - first, TILE)
+            for n in range(first, first + length):  # in order: memory is slow at the columns that are gone along below
+                for c in range(0, channels, LINE):
+                    fetch(x, n, c)
             if narrow:  # channels that fill no register are worked on in arrays that do
                 copy(state, 0, 0, kept, 0, 0, rows, channels)
                 copy(x, first, 0, spare[0], 0, 0, length, channels)
