@@ -12,7 +12,7 @@ from firmware import build
 from firmware.costs import cycles
 from firmware.generate import Generated
 from firmware.machine import STACK_BYTES, STACK_TOP
-from firmware.room import chain_capacity, laid_chain, relaid
+from firmware.room import chain_capacity, laid_chain
 from firmware.target import Target
 from pipeline.blocks import SampleFormat, Samples, concatenate
 from pipeline.chain import read_chain
@@ -79,14 +79,14 @@ def application(laid):
         return {s.name: s["sh_size"] for s in ELFFile(file).iter_sections() if s["sh_flags"] & 2}
 
 
-def on(engine, laid, tables):
+def on(engine, tables):
     """Return the chain on an engine."""
-    return read_chain("implant16").build(SIGNAL, {label: relaid(t, laid.stages[label]) for label, t in tables.items()}, engine)
+    return read_chain("implant16").build(SIGNAL, tables, engine)
 
 
 def test_sorts_on_the_host_and_with_the_same_bits_on_the_core(engine, laid, tables):
     x, when, unit = recording(6, 1)
-    chain = on(engine, laid, tables)
+    chain = on(engine, tables)
     laid.reset()
     expected = concatenate([laid.process(block)["sorter"] for block in blocks(x)])
     part = blocks(x)[: 2 * RATE // BLOCK]
@@ -109,7 +109,7 @@ def test_instructions_and_cycles_fit_the_clock(engine, laid, tables):
     quiet, (x, when, _) = recording(2, 2, 0.001)[0], recording(2, 3, 6.0)
     cost = []
     for signal in (quiet, x):
-        chain = on(engine, laid, tables)
+        chain = on(engine, tables)
         for block in blocks(signal)[: RATE // BLOCK]:
             chain.process(block)
         with engine.counting() as counts:
@@ -131,7 +131,7 @@ def test_flash_and_ram_fit(application):
 def test_stack_is_enough(engine, laid, tables):
     core, bottom = engine.machine._core, STACK_TOP - STACK_BYTES
     core.mem_write(bottom, b"\xa5" * STACK_BYTES)
-    chain = on(engine, laid, tables)
+    chain = on(engine, tables)
     for block in blocks(recording(2, 4, 80.0)[0]):
         chain.process(block)
     used = np.frombuffer(bytes(core.mem_read(bottom, STACK_BYTES)), np.uint8) != 0xA5

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware import build
-from firmware.room import chain_capacity, laid_chain, moved
+from firmware.room import chain_capacity, laid_chain
 from firmware.tables import ENTRY, HEADER, Image, image_bytes, parse_image, read_image
 from firmware.target import Target
 from pipeline.blocks import SampleFormat
@@ -265,17 +265,21 @@ def test_trained_tables_move_to_a_larger_room():
     here = plan.build(SIGNAL)
     trained = here.stages["sorter"].tables.copy()
     trained["units"], trained["template"] = 3, np.arange(trained["template"].size).reshape(trained["template"].shape) % 1000
-    wide = plan.build(SIGNAL, engine=lambda _: Wide())
-    there = moved(wide, {"sorter": trained})["sorter"]
-    assert there.dtype == wide.stages["sorter"].tables.dtype
+    there = plan.build(SIGNAL, {"sorter": trained}, lambda _: Wide()).stages["sorter"].tables.copy()
+    assert there.dtype == plan.build(SIGNAL, engine=lambda _: Wide()).stages["sorter"].tables.dtype
     assert there["units"] == 3
     corner = tuple(slice(n) for n in trained["template"].shape)
     np.testing.assert_array_equal(there["template"][corner], trained["template"])
     assert (there["neighbour"][SIGNAL.channels :] == -1).all()
-    with pytest.raises(BitspikeError, match=r"its tables have \w+ .* and there is room for"):
-        moved(here, {"sorter": there})
+    back = plan.build(SIGNAL, {"sorter": there}).stages["sorter"].tables
+    assert back.dtype == trained.dtype
+    for name in trained.dtype.names:
+        np.testing.assert_array_equal(back[name], trained[name], name)
+    there["template"].reshape(-1)[-1] = 5
+    with pytest.raises(BitspikeError, match=r"stage sorter: tables of another layout \(template is .*, and there is room for"):
+        plan.build(SIGNAL, {"sorter": there})
     with pytest.raises(BitspikeError, match="which it has no stage for"):
-        moved(here, {"other": there})
+        plan.build(SIGNAL, {"other": there})
 
 
 class Wide:
