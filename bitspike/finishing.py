@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitspike.keeper import SPIKES
+from bitspike.keeper import SPIKES, Keeper
 from bitspike.runs import Unit
 from bitspike.session import Session
 from bitspike.waveforms import peak
@@ -21,7 +21,7 @@ from pipeline.manifest import Manifest, describe_chain
 AT_ONCE = 1 << 20  # rows looked at together
 
 
-def finish(session: Session) -> Manifest:
+def finish(session: Session[Keeper]) -> Manifest:
     """Complete the session's folder, all but its manifest; return that."""
     chain, keeper, manifest = session.chain, session.keeper, session.manifest
     keeper.write()
@@ -74,7 +74,7 @@ def _scale(signal: SampleFormat) -> dict[str, Any]:
     }
 
 
-def in_order(session: Session) -> None:
+def in_order(session: Session[Keeper]) -> None:
     """Sort the spikes by time, then channel, where the last stage gives them otherwise."""
     spikes = session.folder / SPIKES
     sample = np.load(spikes / "sample.npy", mmap_mode="r")
@@ -87,7 +87,7 @@ def in_order(session: Session) -> None:
         np.save(file, np.load(file)[order])
 
 
-def _units(session: Session, band: SampleFormat, mean: np.ndarray, seconds: float) -> list[Unit]:
+def _units(session: Session[Keeper], band: SampleFormat, mean: np.ndarray, seconds: float) -> list[Unit]:
     """Return the sorted units: every number that a spike has."""
     file = session.folder / SPIKES / "unit.npy"
     if not file.exists():
@@ -104,7 +104,7 @@ def _units(session: Session, band: SampleFormat, mean: np.ndarray, seconds: floa
     return units
 
 
-def _noise(session: Session, channels: int) -> np.ndarray:
+def _noise(session: Session[Keeper], channels: int) -> np.ndarray:
     """Return each channel's noise in the traces: 1.4826 times the median absolute deviation, counts; 0 where there are none."""
     traces = np.load(session.folder / "traces.npy")
     if not len(traces):
@@ -121,7 +121,7 @@ def _count(values: np.ndarray, length: int) -> np.ndarray:
     return total
 
 
-def write_units(session: Session, units: list[Unit]) -> None:
+def write_units(session: Session[Keeper], units: list[Unit]) -> None:
     """Write ``units.csv``."""
     with (session.folder / "units.csv").open("w", newline="", encoding="utf-8") as file:
         lines = csv.DictWriter(file, [field.name for field in fields(Unit)])
@@ -129,7 +129,7 @@ def write_units(session: Session, units: list[Unit]) -> None:
         lines.writerows(asdict(unit) for unit in units)
 
 
-def _counts(session: Session, band: SampleFormat, units: list[Unit], seconds: float) -> dict[str, Any]:
+def _counts(session: Session[Keeper], band: SampleFormat, units: list[Unit], seconds: float) -> dict[str, Any]:
     """Return the counts of spikes and units, of all and by channel group."""
     group = band.group_of
     by_channel = _count(np.load(session.folder / SPIKES / "channel.npy", mmap_mode="r"), band.channels)

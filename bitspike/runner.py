@@ -6,31 +6,26 @@ the run was interrupted and resumed. How this one run went stands in two section
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bitspike import waveforms
 from bitspike.engines import ENGINES, describe, engines
 from bitspike.finishing import finish
-from bitspike.latency import Latency
+from bitspike.keeper import Keeper
 from bitspike.learning import prepared
+from bitspike.playing import SPEEDS, known, play
 from bitspike.runs import Run
-from bitspike.session import Session
+from bitspike.session import Session, describe_recording
 from bitspike.stretch import block_frames, stretch
 from pipeline.blocks import Samples
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_signal
-from pipeline.errors import BitspikeError
 from sensors.recording import Recording, open_recording
 
-SPEEDS, LEARN = ("max", "1x"), ("first", "online")
-CHECKPOINT_EVERY_NS = 10_000_000_000
-PROGRESS_EVERY_NS = 100_000_000
+LEARN = ("first", "online")
 WARM_UP_FRAMES, WARM_UP_BLOCK = 4096, 256
 
 
@@ -93,9 +88,8 @@ def replay(
     if not isinstance(recording, Recording):
         recording = open_recording(recording)
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
-    for name, given, known in (("speed", speed, SPEEDS), ("learn", learn, LEARN), ("on", on, ENGINES)):
-        if given not in known:
-            raise BitspikeError(f"{name}: {given!r}; choose one of {', '.join(known)}")
+    for name, given, choices in (("speed", speed, SPEEDS), ("learn", learn, LEARN), ("on", on, ENGINES)):
+        known(name, given, choices)
     start, stop = stretch(recording, start_s, stop_s)
     size = block_frames(block_ms, recording.format.rate_hz)
     began = time.perf_counter()
@@ -106,8 +100,9 @@ def replay(
     spent = {"learning_s": learned - began, "warm_up_s": time.perf_counter() - learned}
     target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
     about = {"engine": describe(running, on), "block_ms": block_ms, "speed": speed, "learning": learning}
-    with Session(recording, running, target, start, stop, resume) as session:
-        timings = _play(recording, session, size, speed == "1x", progress)
+    described, keep = describe_recording(recording, start, stop), partial(Keeper, chain=running, start=start, stop=stop)
+    with Session(described, running, target, start, stop, resume, keep) as session:
+        timings = play(recording, session, size, recording.format.rate_hz, speed == "1x", progress)
         checksum = recording.checksum()
         manifest = finish(session)
         manifest.recording["sha256"] = checksum
@@ -115,75 +110,6 @@ def replay(
         manifest.timings.update(timings, **spent)
         session.publish(manifest)
     return Run(session.target)
-
-
-def _play(
-    recording: Recording, session: Session, size: int, paced: bool, progress: Callable[[float, float], None] | None
-) -> dict[str, Any]:
-    """Run the rest of the recording through the session's chain; return the timings."""
-    clock, latency, late = time.perf_counter_ns, Latency(), 0
-    process, take = session.chain.process, session.keeper.take
-    rate, first = recording.format.rate_hz, session.position
-    began = reported = saved = clock()
-    with _interrupts() as interrupted:
-        for block in recording.blocks(size, first, session.stop):
-            if paced:
-                due = began + round((block.stop - first) / rate * 1e9)
-                late += _wait_until(due, round(size / rate * 1e9))
-            before = clock()
-            outputs = process(block)
-            now = clock()
-            latency.add(now - before)
-            take(outputs)
-            session.lost += block.start - session.position
-            session.position = block.stop
-            if progress is not None and now - reported > PROGRESS_EVERY_NS:
-                reported = now
-                progress((block.stop - session.start) / rate, (session.stop - session.start) / rate)
-            if now - saved > CHECKPOINT_EVERY_NS or interrupted():
-                saved = now
-                session.checkpoint()
-                if interrupted():
-                    done = f"{(block.stop - session.start) / rate:.1f} of {(session.stop - session.start) / rate:.1f} s"
-                    raise KeyboardInterrupt(f"stopped after {done}; the same command with --resume continues")
-    take(session.chain.finish())
-    seconds = (clock() - began) / 1e9
-    return {
-        "seconds": seconds,
-        "times_real_time": (session.stop - first) / rate / seconds,
-        "blocks": latency.blocks,
-        "processing_s": latency.total_ns / 1e9,
-        "block_us": {"median": latency.quantile_us(0.5), "p99": latency.quantile_us(0.99), "worst": latency.worst_us},
-        "late_blocks": late,
-    }
-
-
-def _wait_until(due_ns: int, block_ns: int) -> bool:
-    """Sleep until a block has arrived; return whether it is being processed more than a block's length too late."""
-    left = due_ns - time.perf_counter_ns()
-    if left > 0:
-        time.sleep(left / 1e9)
-    return left < -block_ns
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether an interrupt came, so that the block in hand is finished; a second one acts at once."""
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(*_: Any) -> None:
-        came.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield came.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def warm_up(chain: Chain, size: int) -> None:

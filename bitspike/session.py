@@ -11,15 +11,14 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from bitspike.columns import Columns
-from bitspike.keeper import Keeper
 from bitspike.runs import MANIFEST, is_run, partial
 from pipeline.chain import Chain
 from pipeline.errors import BitspikeError
@@ -30,26 +29,45 @@ CHECKPOINT = "checkpoint.npz"
 HEAD_SAMPLES = 1 << 19  # of a recording, by which a resumed run knows it again
 
 
-class Session:
+class Keeps(Protocol):
+    """Takes every block's outputs and writes what the run keeps."""
+
+    def take(self, outputs: Any, /) -> None:
+        """Keep what is to be kept of one block's outputs."""
+        ...
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Write everything; return what follows depends on: plain values and arrays."""
+        ...
+
+
+K = TypeVar("K", bound=Keeps)
+
+
+class Session(Generic[K]):
     """The growing folder of one run, and what continues it.
 
     As a context it guards the folder against what may happen while the run goes on.
 
     Parameters
     ----------
-    recording : Recording
-        What is replayed.
+    described : dict of str to Any
+        What is replayed, as the manifest has it.
     chain : Chain
         At its start; where a run is resumed it is restored.
     target : pathlib.Path
         Where the finished run shall be.
     start, stop : int
-        Frames of the recording to replay.
+        Frames of the recording to replay, or microseconds.
     resume : bool
         Continue an interrupted run if there is one.
+    keep : callable
+        Makes what keeps the outputs, of the folder's columns (``columns``) and what its `checkpoint` returned (``state``), or None.
 
     Attributes
     ----------
+    keeper : Keeps
+        What `keep` made.
     position : int
         The next frame to process.
     lost : int
@@ -58,21 +76,30 @@ class Session:
         How often the run was resumed.
     """
 
-    def __init__(self, recording: Recording, chain: Chain, target: Path, start: int, stop: int, resume: bool) -> None:
+    def __init__(
+        self,
+        described: dict[str, Any],
+        chain: Chain,
+        target: Path,
+        start: int,
+        stop: int,
+        resume: bool,
+        keep: Callable[..., K],
+    ) -> None:
         self.chain, self.target, self.start, self.stop = chain, target.absolute(), start, stop
         self.position, self.lost, self.resumed = start, 0, 0
         self.folder = partial(self.target)
-        self.manifest = Manifest(recording=describe_recording(recording, start, stop), chain=describe_chain(chain))
+        self.manifest = Manifest(recording=described, chain=describe_chain(chain))
         refuse_other(self.target, self.folder)
         self._new = not (resume and (self.folder / CHECKPOINT).is_file())
         self._parent_new = not self.target.parent.exists()
         try:
-            self._open()
+            self._open(keep)
         except BaseException as error:
             self._abandon(type(error))
             raise
 
-    def _open(self) -> None:
+    def _open(self, keep: Callable[..., K]) -> None:
         plain: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
         if self._new:
@@ -85,7 +112,7 @@ class Session:
             self.chain.restore(arrays.pop("chain").tobytes())
             self.position, self.lost, self.resumed = plain["position"], plain["lost"], plain["resumed"] + 1
         self.columns = Columns(self.folder, plain.get("columns"))
-        self.keeper = Keeper(self.columns, self.chain, self.start, self.stop, (plain["keeper"], arrays) if plain else None)
+        self.keeper = keep(columns=self.columns, state=(plain["keeper"], arrays) if plain else None)
 
     def _interrupted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what the checkpoint holds, or refuse that of another run."""
@@ -99,7 +126,7 @@ class Session:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BitspikeError(f"{self.folder / CHECKPOINT}: damaged ({error}); leave out --resume to start anew") from None
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Session[K]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:

@@ -134,7 +134,7 @@ def test_full_disk(refused, monkeypatch, recording, chain_file, where):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("bitspike.runner.CHECKPOINT_EVERY_NS", 0)
+    monkeypatch.setattr("bitspike.playing.CHECKPOINT_EVERY_NS", 0)
     monkeypatch.setattr(where, full)
     line = refused("replay", recording.path, "--chain", chain_file, "--out", "results/run", "--stop", 1)
     assert line == "the disk is full; free some space, or choose another --out"

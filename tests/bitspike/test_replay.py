@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import bitspike.runner as runner
+import bitspike.playing as playing
 from bitspike.runner import replay
 from bitspike.runs import Run
 from bitspike.training import train
@@ -58,7 +58,7 @@ def test_real_time_changes_nothing_but_the_clock(recording, plan, tmp_path):
 @pytest.mark.parametrize("block_ms", [(10.0, 10.0), (3.7, 41.0)])
 def test_stopped_and_resumed_is_the_same(recording, plan, tmp_path, monkeypatch, learn, block_ms):
     whole = replay(recording, plan, tmp_path / "whole", stop_s=STOP_S, learn=learn)
-    monkeypatch.setattr(runner, "PROGRESS_EVERY_NS", 0)
+    monkeypatch.setattr(playing, "PROGRESS_EVERY_NS", 0)
     stops = iter([1.1, 2.9, 99.0])
     limit = next(stops)
 
@@ -82,7 +82,7 @@ def test_stopped_and_resumed_is_the_same(recording, plan, tmp_path, monkeypatch,
 
 
 def test_a_checkpoint_of_another_chain_or_recording_is_not_continued(recording, plan, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "PROGRESS_EVERY_NS", 0)
+    monkeypatch.setattr(playing, "PROGRESS_EVERY_NS", 0)
 
     def interrupt(done, _total):
         if done > 1:
