@@ -16,10 +16,10 @@ SAID = ("rate_hz", "channels", "uv_per_count", "bits")  # of the facts about a r
 def said_format(plan: ChainPlan, facts: dict[str, Any]) -> Any:
     """Return the format that a person describes by some of `SAID`; the rest is usual, the channels as many as the chain takes.
 
-    For a chain that takes events it is that of a camera of 640 x 480 pixels.
+    For a chain that takes events it is that of a camera of `width` x `height` pixels, 640 x 480 unless they are said.
     """
     if plan.sensor == "events":
-        return SENSOR
+        return SENSOR.with_(**{name: facts[name] for name in ("width", "height") if name in facts})
     given: dict[str, Any] = {"rate_hz": RATE_HZ, "channels": plan.max_channels or CHANNELS}
     return SampleFormat(**given | {name: facts[name] for name in SAID if name in facts})
 

@@ -18,12 +18,14 @@ from bitspike.stretch import stretch
 from firmware.comparing import Comparison, Tally
 from firmware.room import chain_capacity
 from firmware.target import Target
-from pipeline.blocks import SampleFormat, Samples
+from pipeline.blocks import EventFormat, Format, SampleFormat, Samples
 from pipeline.chain import ChainPlan, read_chain
 from pipeline.checks import example_signal, extreme_signals
 from pipeline.errors import BitspikeError, TooLittleError
 from pipeline.stage import Engine
 from pipeline.training import train
+from sensors.events.opening import open_events
+from sensors.events.source import EventRecording
 from sensors.recording import Recording, open_recording
 
 BLOCK_SAMPLES = 1 << 16  # of all channels, in the longest block
@@ -41,12 +43,12 @@ class Verification:
     ----------
     chain, source : str
         The chain, and what it was given.
-    signal : SampleFormat
+    signal : SampleFormat or EventFormat
         Of that.
     learned : str
         Where trained tables come from, in words.
     frames : int
-        Of input.
+        Of input; of an event camera, events.
     seconds : float
         That it took.
     tallies : list of Tally
@@ -57,7 +59,7 @@ class Verification:
 
     chain: str
     source: str
-    signal: SampleFormat
+    signal: Format
     learned: str
     frames: int
     seconds: float
@@ -71,14 +73,18 @@ class Verification:
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        about = {"chain": self.chain, "source": self.source, "learned": self.learned, "frames": self.frames}
-        about |= {"channels": self.signal.channels, "rate_hz": self.signal.rate_hz, "seconds": self.seconds}
+        signal = self.signal
+        about: dict[str, Any] = {"chain": self.chain, "source": self.source, "learned": self.learned, "seconds": self.seconds}
+        if isinstance(signal, EventFormat):
+            about |= {"events": self.frames, "width": signal.width, "height": signal.height}
+        else:
+            about |= {"frames": self.frames, "channels": signal.channels, "rate_hz": signal.rate_hz}
         return about | {"differences": self.differences, "stages": [asdict(t) for t in self.tallies], "without": self.without}
 
 
 def verify(
     chain: str | Path | ChainPlan,
-    recording: str | Path | Recording | None = None,
+    recording: str | Path | Recording | EventRecording | None = None,
     *,
     on: Sequence[str] = TWINS,
     start_s: float = 0.0,
@@ -95,7 +101,7 @@ def verify(
     ----------
     chain : str, pathlib.Path or ChainPlan
         Name of a packaged chain, a TOML file, or a chain that was read.
-    recording : str, pathlib.Path or Recording, optional
+    recording : str, pathlib.Path, Recording or EventRecording, optional
         What to run it on.
     on : sequence of str
         The twins: "native", "cortex-m4", "rv32imc".
@@ -103,13 +109,13 @@ def verify(
         Stretch of the recording in seconds.
     generated : int
         Instead of what the recording holds, at least so many samples (of all channels together) in its format: spikes in noise,
-        and full-scale signals of every kind, in blocks of random length.
+        and full-scale signals of every kind, in blocks of random length; of an event camera, so many events.
     seed : int
         Of generated input.
     trained : Run, str or pathlib.Path, optional
         What that run has learned; otherwise stages learn from the beginning of the input.
     facts : dict, optional
-        Without a recording: rate_hz, channels, uv_per_count and bits of generated input.
+        Without a recording: rate_hz, channels, uv_per_count and bits of generated input; width and height of an event camera.
     progress : callable, optional
         Called with the seconds done and in all.
 
@@ -121,9 +127,12 @@ def verify(
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     if recording is None and generated <= 0:
         raise BitspikeError("verify: name a RECORDING, or say how many samples shall be --generated")
-    if plan.sensor != "electrodes":
-        raise BitspikeError(f"chain {plan.name}: is for a sensor of kind {plan.sensor}; verify takes chains of electrodes")
+    began = time.perf_counter()
+    if plan.sensor == "events":
+        return _verified_events(plan, recording, began, on, trained, start_s, stop_s, generated, seed, facts or {}, progress)
     source = open_recording(recording) if isinstance(recording, str | Path) else recording
+    if isinstance(source, EventRecording):
+        raise BitspikeError(f"chain {plan.name}: is for electrodes, and {source.path} is of events; choose the chain cytometry")
     signal = said_format(plan, facts or {}) if source is None else source.format
     run = trained if isinstance(trained, Run) or trained is None else Run(trained)
     rate = signal.rate_hz
@@ -140,7 +149,7 @@ def verify(
     comparison = Comparison(plan, signal, _engines(plan, signal, on), tables)
     if not comparison.tallies:
         raise BitspikeError(f"chain {plan.name}: none of its stages has a C twin; there is nothing to compare")
-    began, done = time.perf_counter(), 0
+    done = 0
     for block in blocks:
         comparison.take(block)
         done += len(block.data)
@@ -148,6 +157,26 @@ def verify(
             progress(done / rate, frames / rate)
     seconds, name = time.perf_counter() - began, "generated input" if generated > 0 or source is None else str(source.path)
     return Verification(plan.name, name, signal, learned, done, seconds, comparison.tallies, comparison.without)
+
+
+def _verified_events(
+    plan: ChainPlan, recording: Any, began: float, on: Sequence[str], trained: Any, start_s: float, stop_s: float | None,
+    generated: int, seed: int, facts: dict[str, Any], progress: Any,
+) -> Verification:  # fmt: skip
+    """Verify a chain of events."""
+    from bitspike.event_verifying import verify_events
+
+    if trained is not None:
+        raise BitspikeError(f"chain {plan.name}: nothing in it is trained before; leave --trained out")
+    source = open_events(recording) if isinstance(recording, str | Path) else recording
+    if isinstance(source, Recording):
+        raise BitspikeError(f"chain {plan.name}: is for events, and {source.path} is of electrodes; choose another chain")
+    sensor, count, tallies, without = verify_events(
+        plan, source, lambda signal: _engines(plan, signal, on), start_s=start_s, stop_s=stop_s, generated=generated, seed=seed,
+        facts=facts, progress=progress,
+    )  # fmt: skip
+    name = "generated input" if generated > 0 or source is None else str(source.path)
+    return Verification(plan.name, name, sensor, "on line", count, time.perf_counter() - began, tallies, without)
 
 
 def generated_blocks(signal: SampleFormat, frames: int, seed: int) -> Iterator[Samples]:
@@ -197,7 +226,7 @@ def _from_generated(plan: ChainPlan, signal: SampleFormat, seed: int, run: Run |
         return None, f"on line: {error}"
 
 
-def _engines(plan: ChainPlan, signal: SampleFormat, on: Sequence[str]) -> list[Engine]:
+def _engines(plan: ChainPlan, signal: Format, on: Sequence[str]) -> list[Engine]:
     """Return engines by name; the emulated ones are compiled for just this chain, as a device would be."""
     known = firmware.engines()
     for name in on:

@@ -13,12 +13,14 @@ import numpy as np
 
 from firmware.room import twin_chain
 from firmware.twins import has
-from pipeline.blocks import SampleFormat, Samples
+from pipeline.blocks import Block, Events, Format, Particles, Samples, Spikes
 from pipeline.chain import ChainPlan
 from pipeline.checks import COLUMNS
 from pipeline.layout import names
 from pipeline.manifest import digest
-from pipeline.stage import Engine, Stage
+from pipeline.stage import Engine
+
+WHOLE = {Samples: "data", Spikes: "sample", Events: "t_us", Particles: "track"}  # the column that counts what a block holds
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Tally:
     label, stage, engine : str
         Which.
     samples : int
-        Samples, or spikes, that were compared.
+        Samples, spikes, events or particles that were compared.
     differences : int
         Those that were not the same.
     first : str
@@ -52,7 +54,7 @@ class Comparison:
     ----------
     plan : ChainPlan
         The chain.
-    signal : SampleFormat
+    signal : SampleFormat or EventFormat
         Of its input.
     engines : sequence of Engine
         What to compare with the host.
@@ -70,7 +72,7 @@ class Comparison:
     """
 
     def __init__(
-        self, plan: ChainPlan, signal: SampleFormat, engines: Sequence[Engine], tables: dict[str, np.ndarray] | None = None
+        self, plan: ChainPlan, signal: Format, engines: Sequence[Engine], tables: dict[str, np.ndarray] | None = None
     ) -> None:
         self.host = plan.build(signal, tables)
         self.without = [step.label for step in plan.steps if not has(step.stage.name)]
@@ -78,7 +80,7 @@ class Comparison:
         self._steps = [step for step in plan.steps if step.label not in self.without]
         self.tallies = [Tally(s.label, s.stage.name, engine.name) for s in self._steps for engine in engines]
 
-    def take(self, block: Samples) -> None:
+    def take(self, block: Block) -> None:
         """Run one block everywhere, and compare what every stage gives."""
         expected: Mapping[str, Any] = self.host.process(block)
         tallies = iter(self.tallies)
@@ -86,20 +88,23 @@ class Comparison:
             given = [expected[source] for source in step.sources]
             for chain in self._chains:
                 running = chain.stages[step.label]
-                _compare(next(tallies), running, running.process(*given), expected[step.label])
+                where = f"{step.label} ({step.stage.name})"
+                compare(next(tallies), running.process(*given), expected[step.label], where, running.tables)
 
 
-def _compare(tally: Tally, running: Stage, got: Any, expected: Any) -> None:
-    """Count samples or spikes that differ in any column; keep the place of the first."""
-    whole = "data" if isinstance(expected, Samples) else "sample"
-    tally.samples += getattr(expected, whole).size
+def compare(tally: Tally, got: Any, expected: Any, what: str, tables: np.ndarray) -> None:
+    """Count in `tally` the values of two blocks that differ, and keep the place of the first.
+
+    `what` and `tables` are those that made them, for the message.
+    """
+    tally.samples += getattr(expected, WHOLE[type(expected)]).size
     for column in COLUMNS[type(expected)]:
         a, b = getattr(got, column), getattr(expected, column)
         if a.shape != b.shape:
             if not a.size and not b.size:
                 continue
             tally.differences += max(1, abs(a.size - b.size))
-            place = f"block at frame {expected.start}: {column} is {a.shape}, on the host {b.shape}"
+            place = f"block at {expected.start}: {column} is {a.shape}, on the host {b.shape}"
         elif np.array_equal(a, b):
             continue
         else:
@@ -107,21 +112,24 @@ def _compare(tally: Tally, running: Stage, got: Any, expected: Any) -> None:
             tally.differences += len(wrong)
             where = tuple(int(i) for i in wrong[0])
             place = f"{_place(expected, column, where)}: {a[where]}, on the host {b[where]}"
-        tally.first = tally.first or f"{tally.label} ({tally.stage}) on {tally.engine}: {place}; its tables: {_in_use(running)}"
+        tally.first = tally.first or f"{what} on {tally.engine}: {place}; its tables: {_in_use(tables)}"
 
 
 def _place(expected: Any, column: str, where: tuple[int, ...]) -> str:
-    """Say in words where a value is: sample and channel."""
+    """Say in words where a value is: sample and channel, event or particle."""
     if column == "data":
         return f"sample {expected.start + where[0]}, channel {where[1]}"
     if column == "frame_flags":
         return f"sample {expected.start + where[0]}, flags"
     inner = f"[{', '.join(map(str, where[1:]))}]" if len(where) > 1 else ""
+    if isinstance(expected, Events):
+        return f"event at {expected.t_us[where[0]]} us, {column}"
+    if isinstance(expected, Particles):
+        return f"particle {expected.track[where[0]]}, {column}{inner}"
     return f"spike at sample {expected.sample[where[0]]}, channel {expected.channel[where[0]]}, {column}{inner}"
 
 
-def _in_use(running: Stage) -> str:
+def _in_use(tables: np.ndarray) -> str:
     """Return the numbers of a stage's tables, and their checksum."""
-    tables = running.tables
     numbers = [f"{name} = {int(tables[name])}" for name in names(tables.dtype) if not tables[name].ndim]
     return f"{', '.join(numbers)} (SHA-256 {digest(tables)[:12]})"

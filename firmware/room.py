@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from firmware.twins import has, require_room
-from pipeline.blocks import SampleFormat
+from pipeline.blocks import Format
 from pipeline.capacity import Capacity
 from pipeline.chain import Chain, ChainPlan
 from pipeline.stage import HOST, Engine, Stage
@@ -45,14 +45,14 @@ def chain_capacity(chain: Chain) -> Capacity:
     return Capacity(**{name: max(least, *(need[name] for need in needs)) for name, least in LEAST.items()})
 
 
-def laid_chain(plan: ChainPlan, signal: SampleFormat, trained: dict[str, np.ndarray] | None = None) -> Chain:
+def laid_chain(plan: ChainPlan, signal: Format, trained: dict[str, np.ndarray] | None = None) -> Chain:
     """Return a chain on the host whose tables and states are those of a library compiled for just this chain.
 
     Parameters
     ----------
     plan : ChainPlan
         The chain.
-    signal : SampleFormat
+    signal : SampleFormat or EventFormat
         Of the recording.
     trained : dict of str to numpy.ndarray, optional
         Fitted tables by label, in any layout.
@@ -61,7 +61,7 @@ def laid_chain(plan: ChainPlan, signal: SampleFormat, trained: dict[str, np.ndar
     return plan.build(signal, trained, engine)
 
 
-def twin_chain(plan: ChainPlan, signal: SampleFormat, engine: Engine, trained: dict[str, np.ndarray] | None = None) -> Chain:
+def twin_chain(plan: ChainPlan, signal: Format, engine: Engine, trained: dict[str, np.ndarray] | None = None) -> Chain:
     """Return a chain on an engine, but for the stages that have no C twin; `trained` as for `laid_chain`."""
 
     def where(stage: type[Stage]) -> Engine:

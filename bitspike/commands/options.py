@@ -12,6 +12,8 @@ import typer
 from bitspike.console import with_options
 
 if TYPE_CHECKING:
+    from pipeline.chain import ChainPlan
+    from sensors.events.source import EventRecording
     from sensors.recording import Recording
 
 FACTS = "What the file does not say"
@@ -85,3 +87,17 @@ def opened(path: Path, facts: dict[str, Any]) -> Recording:
             raise BitspikeError(f"{path}: group_size: {size} does not divide its {channels} channels")
         recording.format = recording.format.with_(groups=tuple(c // size for c in range(channels)))
     return recording
+
+
+def said_sensor(width: int | None, height: int | None) -> dict[str, int]:
+    """Return what was said about an event camera, as facts."""
+    return {name: value for name, value in (("width", width), ("height", height)) if value is not None}
+
+
+def opened_for(plan: ChainPlan, path: Path, facts: dict[str, Any]) -> Recording | EventRecording:
+    """Open a recording of the kind that a chain takes."""
+    if plan.sensor != "events":
+        return opened(path, facts)
+    from sensors.events.opening import open_events
+
+    return open_events(path, facts.get("width"), facts.get("height"))
