@@ -5,30 +5,26 @@ What is written depends on the recording and the chain only; how this one run we
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bitspike.columns import Columns
 from bitspike.engines import ENGINES, describe, engines
-from bitspike.event_runs import PARTICLES, EventRun
+from bitspike.event_keeper import EventKeeper
+from bitspike.event_runs import EventRun
 from bitspike.finishing import write_tables
-from bitspike.latency import Latency
-from bitspike.runs import MANIFEST
-from bitspike.session import new_folder
-from pipeline.blocks import DOUBLET, EVENT_COLUMNS, PARTICLE_COLUMNS, Events, Particles
-from pipeline.chain import INPUT, Chain, ChainPlan, read_chain
+from bitspike.playing import SPEEDS, known, play
+from bitspike.session import Session
+from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_events
 from pipeline.errors import BitspikeError
-from pipeline.manifest import Manifest, describe_chain
+from pipeline.manifest import describe_chain
 from sensors.events import EventRecording, open_events
 
-SPEEDS = ("max", "1x")
-PROGRESS_EVERY_NS = 100_000_000
-PENDING_ROWS = 1 << 16  # that are written at once
+HEAD_BYTES = 1 << 20  # of a recording, by which a resumed run knows it again
 WARM_UP_US = 2000
 
 
@@ -42,6 +38,7 @@ def replay_events(
     block_ms: float = 1.0,
     speed: str = "max",
     on: str = "host",
+    resume: bool = False,
     progress: Callable[[float, float], None] | None = None,
 ) -> EventRun:
     """Replay an event recording through a chain.
@@ -62,6 +59,8 @@ def replay_events(
         "max", or "1x": each block is processed when it would have arrived.
     on : str
         Where the stages run: "host", "native", "cortex-m4" or "rv32imc".
+    resume : bool
+        Continue an interrupted run of the same recording and chain; a new run where there is none.
     progress : callable, optional
         Called with the seconds done and in all, ten times a second at most.
 
@@ -69,38 +68,37 @@ def replay_events(
     ------
     BitspikeError
         The recording, the chain or an option is bad; nothing is left behind.
+    KeyboardInterrupt
+        It was interrupted; what is finished waits in ``<out>.partial`` for `resume`.
     """
     if not isinstance(recording, EventRecording):
         recording = open_events(recording)
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
-    for name, given, known in (("speed", speed, SPEEDS), ("on", on, ENGINES)):
-        if given not in known:
-            raise BitspikeError(f"{name}: {given!r}; choose one of {', '.join(known)}")
+    for name, given, choices in (("speed", speed, SPEEDS), ("on", on, ENGINES)):
+        known(name, given, choices)
     if not 0.001 <= block_ms <= 60_000:
         raise BitspikeError(f"block_ms: {block_ms:g}; give a length of 0.001 to 60000 ms, such as 1")
     running = plan.build(recording.format, None, engines(on))
     start, stop = stretch_us(recording, start_s, stop_s)
-    target = (Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}").absolute()
-    manifest = Manifest(recording=_described(recording, start, stop), chain=describe_chain(running))
+    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
     began = time.perf_counter()
     warm_up(running)
     spent = {"warm_up_s": time.perf_counter() - began}
-    with new_folder(target) as folder:
-        columns = Columns(folder)
-        try:
-            keeper = _Keeper(columns, running)
-            timings = _play(recording, running, keeper, (start, stop), round(1000 * block_ms), speed == "1x", progress)
-        finally:
-            columns.close()
+    described, keep = _described(recording, start, stop), partial(EventKeeper, chain=running, start=start)
+    with Session(described, running, target, start, stop, resume, keep) as session:
+        keeper, manifest, before = session.keeper, session.manifest, session.keeper.counts["events"]
+        timings = play(recording, session, round(1000 * block_ms), 1e6, speed == "1x", progress)
+        timings["events_per_s"] = (keeper.counts["events"] - before) / timings["seconds"]
+        manifest.outputs.update(keeper.finish(session.folder))
+        session.columns.close()
         manifest.chain.update(describe_chain(running))
-        write_tables(running, folder)
-        manifest.outputs.update(keeper.outputs())
+        write_tables(running, session.folder)
         manifest.counts.update(keeper.counts, seconds=(stop - start) / 1e6, damage=recording.damage)
-        manifest.run.update(engine=describe(running, on), block_ms=block_ms, speed=speed)
+        manifest.run.update(engine=describe(running, on), block_ms=block_ms, speed=speed, resumed=session.resumed)
         manifest.timings.update(timings, **spent)
         manifest.recording["sha256"] = recording.checksum()
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-    return EventRun(target)
+        session.publish(manifest)
+    return EventRun(target.absolute())
 
 
 def stretch_us(recording: EventRecording, start_s: float, stop_s: float | None) -> tuple[int, int]:
@@ -124,117 +122,19 @@ def warm_up(chain: Chain) -> None:
     chain.reset()
 
 
-class _Keeper:
-    """Writes particles and saved events, and counts what every stage gives."""
-
-    def __init__(self, columns: Columns, chain: Chain) -> None:
-        self._columns, self._chain = columns, chain
-        kinds = {step.label: step.stage.gives for step in chain.plan.steps}
-        self._final = next((label for label in reversed(kinds) if kinds[label] is Particles), "")
-        self._events = [label for label in chain.saved if kinds[label] is Events]
-        self._pending: dict[str, list[Any]] = {}
-        kept = {label: 0 for label, kind in kinds.items() if kind is Events}
-        self.counts: dict[str, Any] = {"events": 0, "kept": kept, "particles": 0, "doublets": 0, "sorted": 0}
-
-    def take(self, outputs: Any) -> None:
-        """Keep what is to be kept of one block's outputs."""
-        counts = self.counts
-        counts["events"] += len(outputs[INPUT])
-        for label in counts["kept"]:
-            counts["kept"][label] += len(outputs[label])
-        for label in self._events:
-            self._add(label, outputs[label])
-        if self._final:
-            found = outputs[self._final]
-            counts["particles"] += len(found)
-            counts["doublets"] += int(np.count_nonzero(found.flags & DOUBLET))
-            counts["sorted"] += int(np.count_nonzero(found.gate))
-            self._add(self._final, found)
-
-    def write(self) -> None:
-        """Write what is still remembered; a column that nothing came for is there, and empty."""
-        for label in list(self._pending):
-            self._write(label)
-
-    def outputs(self) -> dict[str, Any]:
-        """Return what the files mean, for the manifest."""
-        taps = {}
-        for label in self._events:
-            format_ = self._chain.formats[label]
-            taps[label] = {"kind": "events", "width": format_.width, "height": format_.height, "pitch_um": format_.pitch_um}
-        about: dict[str, Any] = {"taps": taps}
-        if self._final:
-            grid = self._chain.stages[self._final].parameters_dict().get("grid", ())
-            about[PARTICLES] = {"stage": self._final, "grid": grid, "columns": list(PARTICLE_COLUMNS)}
-        return about
-
-    def _add(self, label: str, block: Any) -> None:
-        waiting = self._pending.setdefault(label, [])
-        if len(block) or not waiting:
-            waiting.append(block)
-        if sum(map(len, waiting)) >= PENDING_ROWS:
-            self._write(label)
-
-    def _write(self, label: str) -> None:
-        folder, names = (PARTICLES, PARTICLE_COLUMNS) if label == self._final else (f"taps/{label}", EVENT_COLUMNS)
-        for name in names:
-            for block in self._pending[label]:
-                rows = getattr(block, name)
-                self._columns.column(f"{folder}/{name}", rows.dtype, rows.shape[1:]).append(rows)
-        self._pending[label] = self._pending[label][:0]
-
-
-def _play(
-    recording: EventRecording,
-    chain: Chain,
-    keeper: _Keeper,
-    stretch: tuple[int, int],
-    block_us: int,
-    paced: bool,
-    progress: Callable[[float, float], None] | None,
-) -> dict[str, Any]:
-    """Run the stretch through the chain; return the timings."""
-    clock, latency, late = time.perf_counter_ns, Latency(), 0
-    start, stop = stretch
-    began = reported = clock()
-    for block in recording.blocks(block_us, start, stop):
-        if paced:
-            due = began + 1000 * (block.stop - start)
-            wait = due - clock()
-            if wait > 0:
-                time.sleep(wait / 1e9)
-            late += wait < -1000 * block_us
-        before = clock()
-        outputs = chain.process(block)
-        now = clock()
-        latency.add(now - before)
-        keeper.take(outputs)
-        if progress is not None and now - reported > PROGRESS_EVERY_NS:
-            reported = now
-            progress((block.stop - start) / 1e6, (stop - start) / 1e6)
-    outputs = chain.finish()
-    keeper.take(outputs)
-    keeper.write()
-    seconds = (clock() - began) / 1e9
-    return {
-        "seconds": seconds,
-        "times_real_time": (stop - start) / 1e6 / seconds,
-        "events_per_s": keeper.counts["events"] / seconds,
-        "blocks": latency.blocks,
-        "processing_s": latency.total_ns / 1e9,
-        "block_us": {"median": latency.quantile_us(0.5), "p99": latency.quantile_us(0.99), "worst": latency.worst_us},
-        "late_blocks": late,
-    }
-
-
 def _described(recording: EventRecording, start: int, stop: int) -> dict[str, Any]:
-    sensor = recording.format
+    """Return a recording as the manifest has it; `head` tells whether it is the same without reading all of it."""
+    sensor, path = recording.format, recording.path
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
     return {
-        "path": str(recording.path),
+        "path": str(path),
         "format": recording.source_format,
         "width": sensor.width,
         "height": sensor.height,
         "pitch_um": sensor.pitch_um,
         "start": start,
         "stop": stop,
+        "bytes": path.stat().st_size,
+        "head": {"bytes": len(head), "sha256": hashlib.sha256(head).hexdigest()},
     }

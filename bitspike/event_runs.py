@@ -5,6 +5,8 @@
     manifest.json      what was run on what, counts and timings
     particles/         one column a field of `Particles`: track.npy, first_us.npy, ... tensor.npy
     taps/<label>/      every stage's events that the chain says to save: t_us.npy, x.npy, y.npy, p.npy
+    window/            the busiest stretch, to look at: events as they came (seen/), and as the filters left them (kept/)
+    passages/          events of some particles, to look at: particle.npy and events.npy (whose, how many), t_us.npy, x.npy, ...
     tables/            the integer tables of every stage
 """
 
@@ -12,12 +14,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from bitspike.event_keeper import PARTICLES, PASSAGES, WINDOW
 from bitspike.runs import Run
 from pipeline.blocks import EVENT_COLUMNS, PARTICLE_COLUMNS, EventFormat, Events, Particles
 from pipeline.errors import BitspikeError
-
-PARTICLES = "particles"
 
 
 class EventRun(Run):
@@ -67,8 +71,27 @@ class EventRun(Run):
         """
         if label not in self.taps:
             raise BitspikeError(f"{self.path}: saved no events of {label!r}; it has: {', '.join(self.taps) or 'none'}")
-        columns = (self.array(f"taps/{label}/{name}") for name in EVENT_COLUMNS)
-        return Events(self.manifest.recording["start"], self.manifest.recording["stop"], *columns)
+        return self._events(f"taps/{label}", self.manifest.recording)
+
+    def window(self, name: str = "kept") -> Events:
+        """Return the events of the busiest stretch, at most `event_examples.MOST_WINDOW`: as they came ("seen"), or as filtered."""
+        return self._events(f"{WINDOW}/{name}", self.manifest.outputs[WINDOW])
+
+    @cached_property
+    def passages(self) -> dict[int, Events]:
+        """Events of some passages, in their last millisecond, by the number of the particle in `particles`."""
+        if PARTICLES not in self.manifest.outputs:
+            return {}
+        whole = self._events(PASSAGES, self.manifest.recording)
+        ends = np.cumsum(self.array(f"{PASSAGES}/events")).tolist()
+        found = {}
+        for number, first, last in zip(self.array(f"{PASSAGES}/particle").tolist(), [0, *ends], ends, strict=False):
+            rows = [getattr(whole, name)[first:last] for name in EVENT_COLUMNS]
+            found[number] = Events(*((int(rows[0][0]), int(rows[0][-1]) + 1) if last > first else (0, 0)), *rows)
+        return found
+
+    def _events(self, folder: str, covers: dict[str, Any]) -> Events:
+        return Events(covers["start"], covers["stop"], *(self.array(f"{folder}/{name}") for name in EVENT_COLUMNS))
 
 
 def is_event_run(path: str | Path) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pytest
 
+import bitspike.playing as playing
+from bitspike.event_examples import MOST_PASSAGES, PASSAGE_US
 from bitspike.event_replay import replay_events
 from bitspike.event_runs import is_event_run
 from bitspike.main import run
@@ -70,16 +73,90 @@ def test_a_run_is_what_the_chain_gives(recording, tmp_path):
     assert counts["particles"] == len(done.particles)
 
 
-def test_the_result_depends_on_the_recording_and_the_chain_only(recording, tmp_path):
-    results = []
-    for block_ms, on in ((1.0, "host"), (0.137, "host"), (10.0, "native")):
-        done = replayed(recording, tmp_path / "run", block_ms=block_ms, on=on)
-        files = {
-            p.relative_to(done.path).as_posix(): p.read_bytes() for p in sorted(done.path.rglob("*.npy")) if "tables" not in p.parts
-        }
-        results.append((files, done.manifest.counts))
-    assert results[0] == results[1] == results[2]
-    assert "particles/tensor.npy" in results[0][0]
+def results(run):
+    """Return all files of a run but its tables, which are laid out for the engine, and what its manifest says of the result."""
+    files = {p.relative_to(run.path).as_posix(): p.read_bytes() for p in run.path.rglob("*.npy") if "tables" not in p.parts}
+    return files, run.manifest.counts, run.manifest.outputs
+
+
+@pytest.fixture(scope="module")
+def whole(recording, tmp_path_factory):
+    run = replayed(recording, tmp_path_factory.mktemp("runs") / "whole")
+    assert len(run.particles) > 5
+    return run
+
+
+@pytest.mark.parametrize(("block_ms", "on"), [(0.137, "host"), (10.0, "native"), (60_000.0, "host")])
+def test_the_result_depends_on_the_recording_and_the_chain_only(recording, whole, tmp_path, block_ms, on):
+    assert results(replayed(recording, tmp_path / "run", block_ms=block_ms, on=on)) == results(whole)
+    assert "particles/tensor.npy" in results(whole)[0]
+
+
+@pytest.mark.parametrize("how", [{"block_ms": 1.0}, {"block_ms": 0.237}, {"block_ms": 1.3, "speed": "1x"}])
+def test_stopped_and_resumed_is_the_same(recording, whole, tmp_path, monkeypatch, how):
+    monkeypatch.setattr(playing, "PROGRESS_EVERY_NS", 0)
+    stops = iter([0.004, 0.0113, 99.0])
+    limit = next(stops)
+
+    def interrupt(done, _total):
+        nonlocal limit
+        if done > limit:
+            limit = next(stops)
+            signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "run"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt, match="the same command with --resume continues"):
+            replayed(recording, out, resume=True, progress=interrupt, **how)
+        assert not out.exists()
+    resumed = replayed(recording, out, resume=True, progress=interrupt)
+    assert results(resumed) == results(whole)
+    assert resumed.manifest.run["resumed"] == 2
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_only_the_same_recording_and_chain_are_resumed(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(playing, "PROGRESS_EVERY_NS", 0)
+
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        replayed(recording, tmp_path / "run", progress=interrupt)
+    other = tmp_path / "other.raw"
+    write_events(other, [example_events(20_000, SENSOR, seed=3)], sensor=SENSOR)
+    for again, chain in ((other, CHAIN), (recording, CHAIN.replace("150", "160"))):
+        with pytest.raises(BitspikeError, match="is of another recording, stretch or chain; leave out --resume"):
+            replay_events(again, parse_chain(chain, "small"), tmp_path / "run", resume=True)
+
+
+def test_the_busiest_stretch_is_kept(recording, whole):
+    kept, about = whole.events("background"), whole.manifest.outputs["window"]
+    first = int(EVENTS.t_us[0])
+    counts = np.bincount((np.asarray(kept.t_us) - first) // 1000)
+    assert about["start"] == first + 1000 * int(counts.argmax())
+    assert about["stop"] == about["start"] + 1000
+    for name, events in (("kept", kept), ("seen", EVENTS)):
+        inside = (events.t_us >= about["start"]) & (events.t_us < about["stop"])
+        assert inside.sum() > 20
+        for column in EVENT_COLUMNS:
+            assert np.array_equal(getattr(whole.window(name), column), getattr(events, column)[inside])
+
+
+def test_passages_are_kept_with_their_events(whole):
+    kept, found = whole.events("background"), whole.particles
+    every = -(-len(found) // MOST_PASSAGES)
+    assert every > 1
+    assert list(whole.passages) in [list(range(0, len(found), n)) for n in (every, every + 1, 2 * every)]
+    assert len(whole.passages) > MOST_PASSAGES // 2
+    for number, events in whole.passages.items():
+        begin = max(found.first_us[number], found.last_us[number] - PASSAGE_US + 1)
+        left, top, right, bottom = found.box[number]
+        inside = (kept.t_us >= begin) & (kept.t_us <= found.last_us[number])
+        inside &= (kept.x >= left) & (kept.x <= right) & (kept.y >= top) & (kept.y <= bottom)
+        assert inside.sum() > 20
+        for column in EVENT_COLUMNS:
+            assert np.array_equal(getattr(events, column), getattr(kept, column)[inside])
 
 
 def test_a_stretch_of_it(recording, tmp_path):
