@@ -5,7 +5,8 @@
 where last(pixel) is the time of the pixel's last event, kept or not. Noise is alone, an edge that moves is not. With one
 neighbour this is the filter of Delbruck (2008, "Frame-free dynamic digital vision"), which dv-processing has as
 BackgroundActivityNoiseFilter; its duration is `window` and 1 us. Events of one microsecond support each other in the order in
-which they come. `firmware/src/background.c` is the same text in C.
+which they come. `firmware/src/background.c` is the same text in C; here the eight comparisons are three of registers, and the
+surface is fetched some events ahead.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import numpy as np
 from pipeline.blocks import EventFormat
 from pipeline.capacity import Capacity
 from pipeline.events.filtering import EventStage, require_sensor
-from pipeline.events.surface import LONGEST_US, ROWS, TICK_BITS, refresh
+from pipeline.events.surface import LONGEST_US, ROWS, TICK_BITS, fetch_around, refresh, supporters
 from pipeline.fixed import kernel
 from pipeline.layout import blank, layout
 from pipeline.stage import Design, Parameters
 
 MARGIN = 1
+AHEAD = 16  # events
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,13 @@ class BackgroundParameters(Parameters):
 
 @kernel
 def process(  # type: ignore[no-untyped-def]
-    window, neighbours, width, height, tick, outside, last, t, x, y, p, out_t, out_x, out_y, out_p, count,
+    window, neighbours, width, height, tick, last, outside, t, x, y, p, out_t, out_x, out_y, out_p, count,
 ):  # fmt: skip
     """Copy the events that have support; return how many."""
-    n = np.uint64(0)
-    one, two = np.uint64(1), np.uint64(2)
+    n, one = np.uint64(0), np.uint64(1)
     for i in range(np.uint64(count)):
+        later = min(i + np.uint64(AHEAD), np.uint64(count) - one)
+        fetch_around(last, y[later], x[later])
         column, row = np.uint64(x[i]), np.uint64(y[i])
         if column >= width or row >= height:
             outside[0] += np.uint32(1)
@@ -62,14 +65,7 @@ def process(  # type: ignore[no-untyped-def]
         now, now_tick = np.uint32(t[i]), np.uint32((t[i] >> TICK_BITS) + 1)
         if now_tick != tick[0]:
             refresh(tick, last, np.int64(height) + 2 * MARGIN, now_tick, now)
-        near = np.uint32(now - last[row, column]) <= window
-        near += np.uint32(now - last[row, column + one]) <= window
-        near += np.uint32(now - last[row, column + two]) <= window
-        near += np.uint32(now - last[row + one, column]) <= window
-        near += np.uint32(now - last[row + one, column + two]) <= window
-        near += np.uint32(now - last[row + two, column]) <= window
-        near += np.uint32(now - last[row + two, column + one]) <= window
-        near += np.uint32(now - last[row + two, column + two]) <= window
+        near = supporters(last, row, column, now, window)
         last[row + one, column + one] = now
         out_t[n], out_x[n], out_y[n], out_p[n] = t[i], x[i], y[i], p[i]
         n += np.uint64(near >= neighbours)
@@ -92,7 +88,7 @@ class Background(EventStage):
     def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_background_state``."""
         surface = (capacity.rows + 2 * MARGIN, capacity.columns + 2 * MARGIN)
-        return layout(tick="u4", outside="u4", last=("u4", surface))
+        return layout(tick="u4", last=("u4", surface), outside="u4")  # a number after the surface, as `supporters` needs one
 
     @classmethod
     def design(cls, parameters: BackgroundParameters, signal: EventFormat, capacity: Capacity) -> Design:

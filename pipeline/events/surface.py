@@ -6,12 +6,19 @@ rows, each is seen every 17.9 minutes, and no age passes 2**31 us. After a longe
 surface is set to `LONG` ago. Ages up to `LONG` are exact; times that a stage compares them with are at most `LONGEST_US`.
 
 A surface has a margin around the sensor, so that neighbours need no test for the border.
-`firmware/include/bitspike/surface.h` is the same text in C.
+`firmware/include/bitspike/surface.h` is the same text in C. What follows after `refresh` is for processors with vector registers
+and caches: a surface of a large sensor is fetched from afar, three lines of memory an event.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from pipeline.fixed import linked
 
@@ -42,3 +49,72 @@ def refresh(tick, surface, rows, now_tick, now):  # type: ignore[no-untyped-def]
                     if np.uint32(now - surface[row, c]) > np.uint32(LONG):
                         surface[row, c] = old
     tick[0] = now_tick
+
+
+_operation: Any = intrinsic
+_WORD, _BYTES = ir.IntType(32), ir.IntType(8).as_pointer()
+_FOUR = ir.VectorType(_WORD, 4)
+_AROUND = 0b0111_0101_0111  # of three rows of four: the eight around the second of the second row
+
+
+def _rows(context: Any, builder: Any, kind: Any, surface: Any, row: Any, column: Any) -> list[Any]:
+    """Return pointers to ``surface[row, column]`` and to what is below and twice below it."""
+    array = context.make_array(kind)(context, builder, surface)
+    first = cgutils.get_item_pointer(context, builder, kind, array, [row, column])
+    stride = cgutils.unpack_tuple(builder, array.strides, 2)[0]
+    second = cgutils.pointer_add(builder, first, stride)
+    return [first, second, cgutils.pointer_add(builder, second, stride)]
+
+
+@_operation
+def fetch_around(_context: Any, surface: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
+    """Ask for the lines of memory with the place ``surface[row + 1, column + 1]`` and its neighbours, without waiting for them.
+
+    surface: uint32 [rows, columns].  row, column: uint64; they may lie anywhere.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given, row, column = arguments
+        column = builder.add(column, column.type(1))
+        kind = ir.FunctionType(ir.VoidType(), [_BYTES, _WORD, _WORD, _WORD])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        for pointer in _rows(context, builder, signature.args[0], given, row, column):
+            builder.call(prefetch, [builder.bitcast(pointer, _BYTES), _WORD(0), _WORD(3), _WORD(1)])  # to read, often, as data
+        return context.get_dummy_value()
+
+    return types.void(surface, types.uint64, types.uint64), generate
+
+
+@_operation
+def supporters(_context: Any, surface: Any, row: Any, column: Any, now: Any, window: Any) -> Any:  # noqa: ARG001
+    """Return how many of the eight around ``surface[row + 1, column + 1]`` are not more than `window` before `now`: uint32.
+
+    Three registers of four are compared instead of eight numbers; the fourth of a row is not looked at, but must be there: one
+    number more than the surface has, after the last row.  surface: uint32 [rows, columns].  row, column: uint64.  now, window:
+    uint32.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given, row, column, now, window = arguments
+        clock, longest = (_four_times(builder, value) for value in (now, window))
+        near = []
+        for pointer in _rows(context, builder, signature.args[0], given, row, column):
+            last = builder.load(builder.bitcast(pointer, _FOUR.as_pointer()), align=4)
+            near.append(builder.icmp_unsigned("<=", builder.sub(clock, last), longest))
+        first, second, third = near
+        bits = _joined(builder, _joined(builder, first, second), _joined(builder, third, third))
+        mask = ir.IntType(16)
+        count = builder.ctpop(builder.and_(builder.bitcast(bits, mask), mask(_AROUND)))
+        return builder.zext(count, _WORD)
+
+    return types.uint32(surface, types.uint64, types.uint64, types.uint32, types.uint32), generate
+
+
+def _four_times(builder: Any, value: Any) -> Any:
+    one = builder.insert_element(ir.Constant(_FOUR, ir.Undefined), value, _WORD(0))
+    return builder.shuffle_vector(one, one, ir.Constant(_FOUR, [0] * 4))
+
+
+def _joined(builder: Any, low: Any, high: Any) -> Any:
+    count = 2 * low.type.count
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_WORD, count), list(range(count))))

@@ -13,8 +13,8 @@ typedef struct { /* what the parameters become */
 
 typedef struct { /* what one block leaves for the next; all zero to start */
     uint32_t tick;    /* of the surface's last refresh */
-    uint32_t outside; /* events outside the sensor */
     uint32_t last[BS_MAX_ROWS + 2][BS_MAX_COLUMNS + 2]; /* each pixel's last event, with a margin of 1 */
+    uint32_t outside; /* events outside the sensor */
 } bs_background_state;
 
 /* Checks the tables and sets the state to start from; returns 0 or BS_BAD_TABLES. */
