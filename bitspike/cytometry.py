@@ -1,8 +1,9 @@
-"""What the simulated cytometer shows on the command line: its figures beside those of a real one."""
+"""The simulated cytometer on the command line: its folder and chain, and its figures beside those of a real one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitspike.printed import grid, listed, number
@@ -12,6 +13,20 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from sensors.cytometry.recording import SimulatedCytometry
+
+
+def events_in(path: Path) -> Path:
+    """Return the file of events in a folder of the simulated cytometer's; any other path as it is."""
+    from sensors.cytometry.recording import EVENTS, is_simulated_cytometry
+
+    return path / EVENTS if is_simulated_cytometry(path) else path
+
+
+def usual_chain(path: Path) -> str:
+    """Return the chain for an event recording where a person names none: a file does not say what the camera looked at."""
+    from sensors.cytometry.recording import is_simulated_cytometry
+
+    return "cytometry" if is_simulated_cytometry(path.parent) else "camera"
 
 
 def diameters(text: str) -> tuple[float, ...]:

@@ -100,7 +100,7 @@ class BusiestWindow:
 
 
 class Passages:
-    """Passages from all over the recording, with the events that the tracker was given: each one at first, then fewer and fewer.
+    """Passages from all over the recording, with the events where and when they were: each one at first, then fewer and fewer.
 
     Parameters
     ----------
@@ -119,16 +119,16 @@ class Passages:
             for particle, first, last in zip(state["passage_particle"].tolist(), [0, *ends], ends, strict=False):
                 self._held.append((particle, {column: state[f"passage_{column}"][first:last] for column in KINDS}))
 
-    def take(self, given: Events, found: Particles) -> None:
-        """Take what the tracker was given, and the particles that it found then."""
-        self._recent.append(given)
+    def take(self, seen: Events, found: Particles) -> None:
+        """Take a block, before it was filtered, and the particles that were found when it was processed."""
+        self._recent.append(seen)
         for i in range(len(found)):
             if self._count % self._every == 0:
                 self._held.append((self._count, self._events(int(found.first_us[i]), int(found.last_us[i]), found.box[i])))
             self._count += 1
             if len(self._held) >= 2 * MOST_PASSAGES:
                 self._held, self._every = self._held[::2], 2 * self._every
-        while self._recent[0].stop <= given.stop - PASSAGE_US - LATE_US:
+        while self._recent[0].stop <= seen.stop - PASSAGE_US - LATE_US:
             self._recent.popleft()
 
     def _events(self, first_us: int, last_us: int, box: np.ndarray) -> Arrays:

@@ -15,6 +15,7 @@ from pipeline.chain import INPUT, Chain
 
 PARTICLES, WINDOW, PASSAGES = "particles", "window", "passages"
 PENDING = 256  # blocks that are written at once
+MOVERS = ("region", "pooling")  # stages that give events other places; all others leave some out
 PARTICLE_WINDOW_US, SCENE_WINDOW_US = 1000, 20_000  # of the busiest stretch: passages are short, what else moves is slower
 
 
@@ -38,6 +39,8 @@ class EventKeeper:
         Label of the particles that are the run's result: those of the last stage that gives any; empty where none does.
     given : str
         Label of the events that these were found in; without particles, of the last events there are.
+    seen : str
+        Label of the events that they are what filters left of, at the same places.
     counts : dict of str to Any
         Events, how many every filter kept, particles, doublets among them, and those to be sorted.
     """
@@ -51,6 +54,9 @@ class EventKeeper:
         self._pending: dict[str, list[Any]] = {}
         filters = [label for label, step in steps.items() if step.stage.gives is Events]
         self.given = steps[self.final].sources[0] if self.final else [INPUT, *filters][-1]
+        self.seen = self.given
+        while self.seen != INPUT and steps[self.seen].stage.name not in MOVERS:
+            self.seen = steps[self.seen].sources[0]
         self.counts: dict[str, Any] = {"events": 0, "kept": dict.fromkeys(filters, 0)}
         if self.final:
             self.counts |= {"particles": 0, "doublets": 0, "sorted": 0}
@@ -67,14 +73,14 @@ class EventKeeper:
             counts["kept"][label] += len(outputs[label])
         for label in self._saved:
             self._add(label, outputs[label])
-        self._window.take(outputs[INPUT], outputs[self.given])
+        self._window.take(outputs[self.seen], outputs[self.given])
         if self._passages is not None:
             found = outputs[self.final]
             counts["particles"] += len(found)
             counts["doublets"] += int(np.count_nonzero(found.flags & DOUBLET))
             counts["sorted"] += int(np.count_nonzero(found.gate))
             self._add(self.final, found)
-            self._passages.take(outputs[self.given], found)
+            self._passages.take(outputs[self.seen], found)
 
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Write everything; return what follows depends on: plain values and arrays."""
@@ -93,7 +99,16 @@ class EventKeeper:
             format_ = self._chain.formats[label]
             taps[label] = {"kind": "events", "width": format_.width, "height": format_.height, "pitch_um": format_.pitch_um}
         (start, stop), found = self._window.result()
-        about: dict[str, Any] = {"taps": taps, WINDOW: {"start": start, "stop": stop, "kept_by": self.given}}
+        places = self._chain.formats[self.seen]
+        window = {
+            "start": start,
+            "stop": stop,
+            "seen": self.seen,
+            "kept": self.given,
+            "width": places.width,
+            "height": places.height,
+        }
+        about: dict[str, Any] = {"taps": taps, WINDOW: window}
         for name, events in found.items():
             _save(folder / WINDOW / name, events)
         if self._passages is not None:

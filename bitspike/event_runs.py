@@ -5,7 +5,7 @@
     manifest.json      what was run on what, counts and timings
     particles/         one column a field of `Particles`: track.npy, first_us.npy, ... tensor.npy
     taps/<label>/      every stage's events that the chain says to save: t_us.npy, x.npy, y.npy, p.npy
-    window/            the busiest stretch, to look at: events as they came (seen/), and as the filters left them (kept/)
+    window/            the busiest stretch, to look at: events before the filters (seen/) and after (kept/)
     passages/          events of some particles, to look at: particle.npy and events.npy (whose, how many), t_us.npy, x.npy, ...
     tables/            the integer tables of every stage
 """
@@ -73,8 +73,14 @@ class EventRun(Run):
             raise BitspikeError(f"{self.path}: saved no events of {label!r}; it has: {', '.join(self.taps) or 'none'}")
         return self._events(f"taps/{label}", self.manifest.recording)
 
+    @property
+    def pictured(self) -> EventFormat:
+        """The sensor as the tracker sees it: cropped and turned."""
+        about = self.manifest.outputs[WINDOW]
+        return EventFormat(about["width"], about["height"])
+
     def window(self, name: str = "kept") -> Events:
-        """Return the events of the busiest stretch, at most `event_examples.MOST_WINDOW`: as they came ("seen"), or as filtered."""
+        """Return the events of the busiest stretch, at most `event_examples.MOST_WINDOW`: before the filters ("seen"), or after."""
         return self._events(f"{WINDOW}/{name}", self.manifest.outputs[WINDOW])
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+R = TypeVar("R", bound=Run)
+Picture: TypeAlias = "tuple[str, str, Callable[[R, Figure], bool]]"
 MOST_TRACES, MOST_UNITS, MOST_FEATURES, MOST_DOTS = 16, 48, 12, 100_000
 GREY, INK = "#9aa0a6", "#202124"
 COLOURS = (
@@ -69,13 +71,7 @@ def draw_all(run: Run, folder: Path) -> dict[str, Path]:
     MissingExtraError
         The ``plot`` extra is not installed.
     """
-    need_matplotlib()
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {}
-    pictures: list[tuple[str, str, Callable[[Run, Figure], bool]]] = []
+    pictures: list[Picture[Run]] = []
     if "spikes" in run.manifest.outputs:
         pictures += [
             ("traces", "Traces with spikes marked", traces),
@@ -85,6 +81,17 @@ def draw_all(run: Run, folder: Path) -> dict[str, Path]:
         ]
     slow = [label for label, about in run.taps.items() if about["kind"] == "samples"]
     pictures += [(f"tap-{label}", f"Saved output: {label}", partial(tap, label=label)) for label in slow]
+    return draw_each(run, folder, pictures)
+
+
+def draw_each(run: R, folder: Path, pictures: list[Picture[R]]) -> dict[str, Path]:
+    """Draw pictures, each by its name, its title and what draws it and tells whether there was anything to draw."""
+    need_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
     with mpl.rc_context(STYLE):
         for name, title, draw in pictures:
             figure = Figure(layout="constrained")

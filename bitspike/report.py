@@ -1,19 +1,26 @@
-"""A run as one page: ``report.html`` with its numbers and pictures, in the run's folder."""
+"""A run as one page: ``report.html`` with its numbers and pictures, in the run's folder; other runs may be shown on it too."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bitspike.event_plots import draw_beside, draw_events
+from bitspike.event_runs import EventRun
+from bitspike.event_summary import FILTERS, event_facts, filter_rows
 from bitspike.plots import draw_all
 from bitspike.printed import number
 from bitspike.runs import Run, Unit
+from pipeline.errors import BitspikeError
 
 if TYPE_CHECKING:
     from bitspike.scoring import Score
 
+Facts: TypeAlias = list[tuple[str, Any]]
 REPORT, PLOTS = "report.html", "plots"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #202124; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -25,15 +32,21 @@ dl { display: grid; grid-template-columns: 11rem 1fr; } dt { color: #5f6368; } d
 """
 
 
-def write_report(run: Run, score: Score | None = None) -> Path:
+def write_report(
+    run: Run, score: Score | None = None, beside: Sequence[tuple[EventRun, Facts]] = (), frames: Path | None = None
+) -> Path:
     """Draw a run's pictures and write its page.
 
     Parameters
     ----------
     run : Run
-        A finished run.
+        A finished run, of samples or of events.
     score : Score, optional
         Its score, to be shown too.
+    beside : sequence of (EventRun, list of (str, Any))
+        Runs of events that are shown below, each with its score in words.
+    frames : pathlib.Path, optional
+        Folder of frames of another camera, to be drawn beside the passages of a run of events.
 
     Returns
     -------
@@ -42,9 +55,28 @@ def write_report(run: Run, score: Score | None = None) -> Path:
 
     Raises
     ------
+    BitspikeError
+        There are no frames, or nothing to draw beside them.
     MissingExtraError
         The ``plot`` extra is not installed.
     """
+    if isinstance(run, EventRun):
+        body = _events(run, run.path, frames=frames)
+    else:
+        if frames is not None:
+            raise BitspikeError(f"{run.path}: frames are shown beside runs of events, and this is one of samples")
+        body = _samples(run, score)
+    for other, found in beside:
+        body += _events(other, run.path, found)
+    page = run.path / REPORT
+    title = f'<meta charset="utf-8"><title>{escape(run.name)}</title>'
+    head = f'<!doctype html>\n<html lang="en"><head>{title}<style>{STYLE}</style></head>'
+    page.write_text(f"{head}\n<body>\n" + "\n".join(body) + "\n</body></html>\n", encoding="utf-8")
+    return page
+
+
+def _samples(run: Run, score: Score | None) -> list[str]:
+    """Return what the page says of a run of samples."""
     pictures = draw_all(run, run.path / PLOTS)
     body = [f"<h1>{escape(run.name)}</h1>", _facts(_about(run))]
     if score is not None:
@@ -53,15 +85,29 @@ def write_report(run: Run, score: Score | None = None) -> Path:
     if "groups" in run.manifest.counts:
         groups = run.manifest.counts["groups"]
         body += ["<h2>Spikes and units</h2>", _table(list(groups[0]), [list(group.values()) for group in groups])]
-    for title, path in pictures.items():
-        body += [f"<h2>{escape(title)}</h2>", f'<img src="{PLOTS}/{path.name}" alt="{escape(title)}">']
+    body += _pictures(pictures, run.path)
     if run.units:
         body += ["<h2>Units</h2>", _table([field.name for field in fields(Unit)], [list(astuple(unit)) for unit in run.units])]
-    page = run.path / REPORT
-    title = f'<meta charset="utf-8"><title>{escape(run.name)}</title>'
-    head = f'<!doctype html>\n<html lang="en"><head>{title}<style>{STYLE}</style></head>'
-    page.write_text(f"{head}\n<body>\n" + "\n".join(body) + "\n</body></html>\n", encoding="utf-8")
-    return page
+    return body
+
+
+def _events(run: EventRun, page: Path, score: Facts | None = None, frames: Path | None = None) -> list[str]:
+    """Return what the page in folder `page` says of a run of events."""
+    pictures = draw_events(run, run.path / PLOTS)
+    if frames is not None:
+        pictures |= draw_beside(run, frames, run.path / PLOTS)
+    body = [f"<h1>{escape(run.name)}</h1>", _facts([*event_facts(run), ("SHA-256", run.manifest.recording["sha256"])])]
+    if score is not None:
+        body += ["<h2>Score</h2>", _facts(score)]
+    return [*body, "<h2>Events</h2>", _table(FILTERS, filter_rows(run)), *_pictures(pictures, page)]
+
+
+def _pictures(pictures: dict[str, Path], page: Path) -> list[str]:
+    shown = []
+    for title, path in pictures.items():
+        source = Path(os.path.relpath(path, page)).as_posix()
+        shown += [f"<h2>{escape(title)}</h2>", f'<img src="{escape(source)}" alt="{escape(title)}">']
+    return shown
 
 
 def _about(run: Run) -> list[tuple[str, Any]]:
@@ -78,7 +124,7 @@ def _about(run: Run) -> list[tuple[str, Any]]:
     ]
 
 
-def _facts(pairs: list[tuple[str, Any]]) -> str:
+def _facts(pairs: Facts) -> str:
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs) + "</dl>"
 
 

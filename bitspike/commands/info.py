@@ -44,6 +44,7 @@ def info(
     facts: dict[str, Any],
 ) -> Result:
     """Say what a recording, a chain or a run is; of a chain also what its design proves and how exact it is."""
+    from bitspike.cytometry import events_in
     from bitspike.event_runs import EventRun, is_event_run
     from bitspike.event_summary import event_run_document, event_run_summary
     from bitspike.formats import said_format
@@ -64,8 +65,9 @@ def info(
             return Result({"kind": "run", **event_run_document(done)}, lambda: event_run_summary(done))
         run = Run(path)
         return Result({"kind": "run", **run_document(run)}, lambda: [*run_summary(run), *_units(run.units)])
-    if not facts and is_events(path):
-        return describe_events(open_events(path, width, height))
+    if not facts and is_events(events_in(path)):
+        events = open_events(events_in(path), width, height)
+        return describe_events(events) if chain is None else _chain(read_chain(chain).build(events.format))
     recording = o.opened(path, facts)
     if chain is not None:
         return _chain(read_chain(chain).build(recording.format))

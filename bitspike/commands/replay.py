@@ -20,7 +20,15 @@ def add_to(app: typer.Typer) -> None:
 @o.takes_facts
 def replay(
     recording: o.RecordingPath,
-    chain: o.ChainName = "probe",
+    chain: Annotated[
+        str | None,
+        typer.Option(
+            "--chain",
+            metavar="NAME|FILE",
+            help="Packaged chain (probe, psoc68, implant16, field; for events camera, cytometry) or TOML file. Unless given: probe; "
+            "for events camera, for simulated ones cytometry.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Result folder; out/<recording>-<chain> unless given.")
     ] = None,
@@ -28,8 +36,11 @@ def replay(
     start: o.Start = 0.0,
     stop: o.Stop = None,
     block_ms: Annotated[
-        float, typer.Option("--block-ms", metavar="MS", help="Length of a block; changes timings, never results.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            "--block-ms", metavar="MS", help="Length of a block: 10, of events 1 unless given; changes timings, never results."
+        ),
+    ] = None,
     speed: Annotated[str, typer.Option("--speed", metavar="max|1x", help="As fast as possible, or as it was recorded.")] = "max",
     on: Annotated[str, typer.Option("--on", metavar="ENGINE", help="host, native, cortex-m4 or rv32imc.")] = "host",
     learn: Annotated[
@@ -45,6 +56,7 @@ def replay(
 ) -> Result:
     """Replay a recording of samples or events through a chain: spikes and units, or particles, as fast as it goes."""
     from bitspike.chains import chosen_chain
+    from bitspike.cytometry import events_in, usual_chain
     from bitspike.printed import report_line, run_summary
     from bitspike.replies import run_document
     from bitspike.runner import replay as run_replay
@@ -55,34 +67,38 @@ def replay(
         from bitspike.report import write_report
 
         need_matplotlib()
-    if not facts and is_events(recording):
+    file = events_in(recording)
+    if not facts and is_events(file):
         from bitspike.event_replay import replay_events
         from bitspike.event_summary import event_run_document, event_run_summary
 
-        refuse_of_events(learn, trained, resume, plot)
-        events = open_events(recording, width, height)
+        refuse_of_events(learn, trained)
+        events = open_events(file, width, height)
+        events.name = recording.stem
         with progress(f"replaying {events.name}") as advance:
             found = replay_events(
                 events,
-                chosen_chain("cytometry" if chain == "probe" else chain, settings),
+                chosen_chain(chain or usual_chain(file), settings),
                 out,
                 start_s=start,
                 stop_s=stop,
-                block_ms=block_ms,
+                block_ms=1.0 if block_ms is None else block_ms,
                 speed=speed,
                 on=on,
+                resume=resume,
                 progress=advance,
             )
-        return Result(event_run_document(found), lambda: event_run_summary(found))
+        page = write_report(found) if plot else None
+        return Result({**event_run_document(found), "report": page}, lambda: [*event_run_summary(found), *report_line(page)])
     source = o.opened(recording, facts)
     with progress(f"replaying {source.name}") as advance:
         done = run_replay(
             source,
-            chosen_chain(chain, settings),
+            chosen_chain(chain or "probe", settings),
             out,
             start_s=start,
             stop_s=stop,
-            block_ms=block_ms,
+            block_ms=10.0 if block_ms is None else block_ms,
             speed=speed,
             on=on,
             learn=learn,
@@ -94,10 +110,10 @@ def replay(
     return Result({**run_document(done), "report": report}, lambda: [*run_summary(done), *report_line(report)])
 
 
-def refuse_of_events(learn: str, trained: Path | None, resume: bool, plot: bool) -> None:
+def refuse_of_events(learn: str, trained: Path | None) -> None:
     """Refuse the options that only recordings of samples have."""
     from pipeline.errors import BitspikeError
 
-    for name, given in (("learn", learn != "first"), ("trained", trained), ("resume", resume), ("plot", plot)):
+    for name, given in (("learn", learn != "first"), ("trained", trained)):
         if given:
             raise BitspikeError(f"--{name}: not for event recordings; leave it out")
