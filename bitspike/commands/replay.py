@@ -25,8 +25,8 @@ def replay(
         typer.Option(
             "--chain",
             metavar="NAME|FILE",
-            help="Packaged chain (probe, psoc68, implant16, field; for events camera, cytometry) or TOML file. Unless given: probe; "
-            "for events camera, for simulated ones cytometry.",
+            help="Packaged chain (probe, psoc68, implant16, field; for events camera, cytometry) or TOML file. Unless given: "
+            "probe, for events camera, for simulated ones cytometry.",
         ),
     ] = None,
     out: Annotated[
