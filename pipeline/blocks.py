@@ -203,7 +203,7 @@ class EventFormat:
         return replace(self, **changes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Events:
     """Events of an event camera: t_us int64, x and y uint16, p uint8 (1 brighter, 0 darker), all [n], time ascending.
 
@@ -217,8 +217,19 @@ class Events:
     y: np.ndarray
     p: np.ndarray
 
+    def __init__(self, start: int, stop: int, t_us: np.ndarray, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> None:
+        _take_start(self, start)  # the quick way, as for `Samples`
+        _take_stop(self, stop)
+        _take_t_us(self, t_us)
+        _take_x(self, x)
+        _take_y(self, y)
+        _take_p(self, p)
+
     def __len__(self) -> int:
         return len(self.t_us)
+
+
+_take_start, _take_stop, _take_t_us, _take_x, _take_y, _take_p = (getattr(Events, name).__set__ for name in Events.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from pipeline.errors import BitspikeError
 from pipeline.layout import blank, relaid
 
 REGISTRY: dict[str, type[Stage]] = {}
-INT16 = np.dtype(np.int16)
-EVENT_TYPES = dict(zip(EVENT_COLUMNS, (np.int64, np.uint16, np.uint16, np.uint8), strict=True))
+INT16, INT64, UINT8, UINT16 = map(np.dtype, (np.int16, np.int64, np.uint8, np.uint16))
+EVENT_TYPES = dict(zip(EVENT_COLUMNS, (INT64, UINT16, UINT16, UINT8), strict=True))
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ class Stage(ABC):
             raise BitspikeError(f"stage {self.name}: takes {self.takes[0].__name__}, which the sensor does not give")
         self._channels = 0 if isinstance(signal, EventFormat) else signal.channels
         self._strides = (2 * self._channels, 2) if self.takes == (Samples,) else None  # of a contiguous block
+        self._only_events = self.takes == (Events,)
         self.step = engine.bind(self)
 
     @classmethod
@@ -214,13 +215,16 @@ class Stage(ABC):
             A block is of the wrong kind, shape or type, or the stream goes back in time.
         """
         first = blocks[0] if blocks else None
-        # the usual case in the fewest steps, since every stage does this for every block
+        # the usual cases in the fewest steps, since every stage does this for every block
         if not (
-            type(first) is Samples
-            and (data := first.data).strides == self._strides
-            and data.dtype is INT16
-            and data.shape[1] == self._channels
-            and len(blocks) == 1
+            (
+                type(first) is Samples
+                and (data := first.data).strides == self._strides
+                and data.dtype is INT16
+                and data.shape[1] == self._channels
+                and len(blocks) == 1
+            )
+            or (type(first) is Events and self._only_events and len(blocks) == 1 and _in_order(first))
         ):
             self._check(blocks)
             first = blocks[0]
@@ -332,6 +336,20 @@ class Stage(ABC):
             )
         if not data.flags.c_contiguous:
             raise BitspikeError(f"stage {self.name}: samples must be C-contiguous; pass numpy.ascontiguousarray(data)")
+
+
+def _in_order(events: Events) -> bool:
+    """Tell whether the columns are as they should be: one dimension, the right types, times within the block."""
+    t, x, y, p = events.t_us, events.x, events.y, events.p
+    return (
+        t.dtype is INT64
+        and x.dtype is UINT16
+        and y.dtype is UINT16
+        and p.dtype is UINT8
+        and t.ndim == 1
+        and t.shape == x.shape == y.shape == p.shape
+        and (not len(t) or events.start <= t.item(0) <= t.item(-1) < events.stop)
+    )
 
 
 def stage(name: str) -> type[Stage]:

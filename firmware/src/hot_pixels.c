@@ -62,7 +62,8 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
                               const int64_t *t, const uint16_t *x, const uint16_t *y, const uint8_t *p,
                               int64_t *out_t, uint16_t *out_x, uint16_t *out_y, uint8_t *out_p, uint32_t count)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, gone = 0;
+    uint32_t learned = state->phase == LEARNED;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t column = x[i], row = y[i];
         if (BS_SELDOM(column >= tables->width || row >= tables->height)) {
@@ -70,7 +71,7 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
             continue;
         }
         uint16_t *const mine = &state->counts[row + 1u][column + 1u];
-        if (BS_SELDOM(state->phase != LEARNED)) {
+        if (BS_SELDOM(!learned)) {
             const uint32_t now = (uint32_t)t[i];
             if (state->phase == 0) {
                 state->phase = LEARNING;
@@ -79,6 +80,7 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
             if (now - state->began >= tables->learn_us) {
                 learn(tables, state);
                 state->phase = LEARNED;
+                learned = 1;
             } else if (*mine < BS_HOT - 1u) {
                 *mine = (uint16_t)(*mine + 1u);
             }
@@ -89,7 +91,8 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
         out_y[n] = y[i];
         out_p[n] = p[i];
         n += 1u - hot;
-        state->dropped += hot;
+        gone += hot;
     }
+    state->dropped += gone;
     return (int32_t)n;
 }

@@ -5,8 +5,7 @@
 where last(pixel) is the time of the pixel's last event, kept or not. Noise is alone, an edge that moves is not. With one
 neighbour this is the filter of Delbruck (2008, "Frame-free dynamic digital vision"), which dv-processing has as
 BackgroundActivityNoiseFilter; its duration is `window` and 1 us. Events of one microsecond support each other in the order in
-which they come. `firmware/src/background.c` is the same text in C; here the eight comparisons are three of registers, and the
-surface is fetched some events ahead.
+which they come. `firmware/src/background.c` is the same text in C; here the eight comparisons are three of registers.
 """
 
 from __future__ import annotations
@@ -20,13 +19,12 @@ import numpy as np
 from pipeline.blocks import EventFormat
 from pipeline.capacity import Capacity
 from pipeline.events.filtering import EventStage, require_sensor
-from pipeline.events.surface import LONGEST_US, ROWS, TICK_BITS, fetch_around, refresh, supporters
+from pipeline.events.surface import AHEAD, LONGEST_US, ROWS, TICK_BITS, fetch_around, refresh, supporters
 from pipeline.fixed import kernel
 from pipeline.layout import blank, layout
 from pipeline.stage import Design, Parameters
 
 MARGIN = 1
-AHEAD = 16  # events
 
 
 @dataclass(frozen=True)

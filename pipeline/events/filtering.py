@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.blocks import EVENT_COLUMNS, EventFormat, Events
+from pipeline.blocks import EventFormat, Events
 from pipeline.errors import BitspikeError
-from pipeline.stage import EVENT_TYPES, Stage
+from pipeline.stage import INT64, UINT8, UINT16, Stage
 
 
 class EventStage(Stage):
@@ -25,12 +25,12 @@ class EventStage(Stage):
         count = len(events)
         if count == 0:
             return events
-        given = (np.empty(count, dtype) for dtype in EVENT_TYPES.values())
-        columns = [*(np.ascontiguousarray(getattr(events, name)) for name in EVENT_COLUMNS), *given]
-        kept = self.step(*columns, count)
+        empty, packed = np.empty, np.ascontiguousarray
+        t, x, y, p = empty(count, INT64), empty(count, UINT16), empty(count, UINT16), empty(count, UINT8)
+        kept = self.step(packed(events.t_us), packed(events.x), packed(events.y), packed(events.p), t, x, y, p, count)
         if kept < 0:
             raise self.refused(kept)
-        return Events(events.start, events.stop, *(column[:kept] for column in columns[4:]))
+        return Events(events.start, events.stop, t[:kept], x[:kept], y[:kept], p[:kept])
 
 
 def require_sensor(signal: EventFormat, most: int) -> None:

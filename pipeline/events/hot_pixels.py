@@ -17,7 +17,9 @@ import numpy as np
 from pipeline.blocks import EventFormat
 from pipeline.capacity import Capacity
 from pipeline.events.filtering import EventStage
+from pipeline.events.surface import AHEAD
 from pipeline.fixed import kernel, linked
+from pipeline.lanes import fetch
 from pipeline.layout import blank, layout
 from pipeline.stage import Design, Parameters
 
@@ -77,25 +79,30 @@ def process(  # type: ignore[no-untyped-def]
     t, x, y, p, out_t, out_x, out_y, out_p, count,
 ):  # fmt: skip
     """Copy the events of pixels that are not hot; return how many."""
-    n = np.uint64(0)
+    n, one, gone = np.uint64(0), np.uint64(1), np.uint32(0)
+    learned = phase[0] == np.uint32(LEARNED)
     for i in range(np.uint64(count)):
+        later = min(i + np.uint64(AHEAD), np.uint64(count) - one)
+        fetch(counts, np.int64(y[later]) + 1, np.int64(x[later]) + 1)
         column, row = np.uint64(x[i]), np.uint64(y[i])
         if column >= width or row >= height:
             outside[0] += np.uint32(1)
             continue
-        if phase[0] != np.uint32(LEARNED):
+        if not learned:
             now = np.uint32(t[i])
             if phase[0] == np.uint32(0):
                 phase[0], began[0] = np.uint32(LEARNING), now
             if np.uint32(now - began[0]) >= learn_us:
                 _learn(least, ratio, width, height, found, counts)
                 phase[0] = np.uint32(LEARNED)
-            elif counts[row + np.uint64(1), column + np.uint64(1)] < HOT - 1:
-                counts[row + np.uint64(1), column + np.uint64(1)] += np.uint16(1)
-        hot = counts[row + np.uint64(1), column + np.uint64(1)] == HOT
+                learned = True
+            elif counts[row + one, column + one] < HOT - 1:
+                counts[row + one, column + one] += np.uint16(1)
+        hot = counts[row + one, column + one] == HOT
         out_t[n], out_x[n], out_y[n], out_p[n] = t[i], x[i], y[i], p[i]
         n += np.uint64(not hot)
-        dropped[0] += np.uint32(hot)
+        gone += np.uint32(hot)
+    dropped[0] += gone
     return np.int64(n)
 
 

@@ -26,6 +26,7 @@ TICK_BITS = 19
 ROWS = 2048  # a power of two
 LONG = 1 << 30  # microseconds
 LONGEST_US = 1_000_000
+AHEAD = 16  # events that what belongs to a pixel is fetched ahead
 
 
 @linked

@@ -191,19 +191,20 @@ class EventRecording:
         return self._windows(us, start, stop)
 
     def _windows(self, us: int, start: int | None, stop: int | None) -> Iterator[Events]:
-        begin, parts = start, [Columns(*(np.empty(0, kind) for kind in _COLUMNS))]  # what the block that is not full has so far
+        nothing = Columns(*(np.empty(0, kind) for kind in _COLUMNS))
+        begin, parts = start, [nothing]  # what the block that is not full has so far
         for piece in self.pieces(start, stop):
             begin = piece.start if begin is None else begin
-            parts.append(Columns(piece.t_us, piece.x, piece.y, piece.p))
+            t, x, y, p = piece.t_us, piece.x, piece.y, piece.p
             whole = (piece.stop - 1 - begin) // us  # blocks that end at or before the last event: nothing more comes for these
-            if whole == 0:
-                continue
-            columns = _joined(parts)
-            cuts = np.searchsorted(columns.t, begin + us * np.arange(whole + 1, dtype=np.int64)).tolist()
-            for i in range(whole):
-                yield Events(begin + us * i, begin + us * (i + 1), *(c[cuts[i] : cuts[i + 1]] for c in columns))
-            begin += us * whole
-            parts = [Columns(*(c[cuts[-1] :] for c in columns))]
+            first = 0
+            for cut in np.searchsorted(t, begin + us * np.arange(1, whole + 1, dtype=np.int64)).tolist():
+                columns = Columns(t[first:cut], x[first:cut], y[first:cut], p[first:cut])
+                if parts:
+                    columns, parts = _joined([*parts, columns]), []
+                yield Events(begin, begin + us, *columns)
+                first, begin = cut, begin + us
+            parts.append(Columns(t[first:], x[first:], y[first:], p[first:]))
         if begin is None:
             return
         held = _joined(parts)
