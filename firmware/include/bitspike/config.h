@@ -53,6 +53,11 @@ _Static_assert(BS_MAX_CHANNELS >= 1 && BS_MAX_CHANNELS <= 32767, "BS_MAX_CHANNEL
 #ifndef BS_MAX_TENSOR_BYTES
 #define BS_MAX_TENSOR_BYTES 768
 #endif
+/* Words of the camera's stream that may wait while the decoder doubts a time: with fewer it believes a damaged one sooner. */
+#ifndef BS_LOOK
+#define BS_LOOK 4096
+#endif
+_Static_assert(BS_LOOK >= 1 && BS_LOOK <= 65536, "BS_LOOK: 1 to 65536");
 _Static_assert(BS_MAX_COLUMNS >= 1 && BS_MAX_COLUMNS <= 16384, "BS_MAX_COLUMNS: 1 to 16384");
 _Static_assert(BS_MAX_ROWS >= 1 && BS_MAX_ROWS <= 1016, "BS_MAX_ROWS: 1 to 1016, so that a surface is looked through in time");
 _Static_assert(BS_MAX_TRACKS >= 1 && BS_MAX_TENSOR_BYTES >= 1, "BS_MAX_TRACKS, BS_MAX_TENSOR_BYTES: at least 1");
