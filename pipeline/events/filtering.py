@@ -19,6 +19,7 @@ class EventStage(Stage):
 
     takes = (Events,)
     gives = Events
+    call = ("t", "x", "y", "p", "out_t", "out_x", "out_y", "out_p", "events")
 
     def advance(self, events: Events) -> Events:
         """Process events; what is given has the times of the events that brought it about."""

@@ -234,6 +234,8 @@ class Tracker(Stage):
     takes = (Events,)
     gives = Particles
     kernel = staticmethod(process)
+    call = ("t", "x", "y", "p", "out_records", "out_tensors", "events", "stop")
+    record_fields = RECORD
     keeps_on_gap = ("passages", "discarded", "missed", "learned", "typical")
 
     def __init__(self, parameters: Any, signal: EventFormat, *others: Any, **named: Any) -> None:
@@ -324,10 +326,14 @@ class Tracker(Stage):
         yield replace(small, tracks=2, follow=True, merge_px=9, hump_ratio=2, split_ratio=2, larger_percent=10)
         yield replace(small, reach_px=(64, 64), busy_events=30, split_ratio=3, gate_events=(500, 900))
 
+    def room(self, frames: int, spikes: int) -> int:
+        """Return the most particles that can be over within so many events."""
+        return int(self.parameters.tracks + frames // self.parameters.least_events + 1)
+
     def advance(self, events: Events) -> Particles:
         """Follow the events; what is closed by the block's end is given."""
         p, count = self.parameters, len(events)
-        room = p.tracks + count // p.least_events + 1
+        room = self.room(count, 0)
         out, tensor = np.zeros((room, RECORD), np.int32), np.zeros((room, self.tensor_bytes), np.uint8)
         columns = [np.ascontiguousarray(getattr(events, name)) for name in EVENT_COLUMNS]
         found = self.step(*columns, out, tensor, count, events.stop & 0xFFFF_FFFF)
