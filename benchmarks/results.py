@@ -22,6 +22,8 @@ PACKAGES = (
     "faery",
     "dv-processing",
     "expelliarmus",
+    "eventcv",
+    "tonic",
 )
 
 
