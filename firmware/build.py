@@ -138,7 +138,14 @@ def compiler(core: str, toolchain: str) -> tuple[list[str], list[str]]:
 
 
 def application(
-    core: str, name: str, files: dict[str, bytes], room: Capacity, toolchain: str = "zig", optimise: str = "-O2", root: Path = ROOT
+    core: str,
+    name: str,
+    files: dict[str, bytes],
+    room: Capacity,
+    toolchain: str = "zig",
+    optimise: str = "-O2",
+    root: Path = ROOT,
+    program: str = "application",
 ) -> Path:
     """Return the ELF image of the application with a generated chain, built if it was not.
 
@@ -152,6 +159,8 @@ def application(
         ``<name>.h`` and ``<name>.c``, as `generate.Generated.files` gives them.
     room : Capacity
         The macros ``BS_MAX_...``.
+    program : str
+        "application", or "events" for a chain of events.
     """
     command, libraries = compiler(core, toolchain)
     own, folder = root / "image", kept_files({file: files[file] for file in (f"{name}.h", f"{name}.c")})
@@ -159,9 +168,9 @@ def application(
     entry = "_start" if core == "rv32imc" else "bs_reset"
     flags = [*ALONE, f"-Wl,-T,{script}", "-Wl,--gc-sections", f"-Wl,-e,{entry}", f"-I{folder}", f"-I{own}"]
     flags += [f"-DBS_CHAIN={name}", f"-DBS_CHAIN_MACRO={name.upper()}"]
-    more = [own / f"{file}.c" for file in ("application", "main", "runtime", f"start_{core}")]
-    more += [folder / f"{name}.c", folder / f"{name}.h", own / "application.h", script]
-    return compiled(f"{core}-application.elf", [*command, optimise, *flags], room, root, more, libraries)
+    more = [own / f"{file}.c" for file in (program, "main", "runtime", f"start_{core}")]
+    more += [folder / f"{name}.c", folder / f"{name}.h", own / f"{program}.h", own / "results.h", script]
+    return compiled(f"{core}-{program}.elf", [*command, optimise, *flags], room, root, more, libraries)
 
 
 def kept_files(files: dict[str, bytes]) -> Path:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from firmware.generate import Generated
-from firmware.glue import COLUMNS
 from pipeline.errors import BitspikeError, MissingExtraError
 
 PAGE = 4096
@@ -33,9 +32,10 @@ class Record:
     label : str
         Of the chain's output.
     frame : int
-        Number of the block's first frame, in the output's own stream, modulo 2**32.
+        Number of the block's first frame, in the output's own stream, modulo 2**32; of events the time that they reach up to.
     columns : dict
-        "data" int16 [frames, channels] and "flags" uint8 [frames] of samples; "at", "channel", ... int32 [spikes] of spikes.
+        "data" int16 [frames, channels] and "flags" uint8 [frames] of samples; "at", "channel", ... int32 [spikes] of spikes;
+        "t", "x", "y", "p" of events; "records" int32 [particles, fields] and "tensors" uint8 [particles, bytes].
     """
 
     label: str
@@ -69,13 +69,13 @@ class Device:
         if self._thumb:
             self._core: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
             self._core.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M4)
-            self._sp, self._pc, self._return, self._first = (
-                arm.UC_ARM_REG_SP, arm.UC_ARM_REG_PC, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_R0,
+            self._sp, self._pc, self._return, self._first, self._second = (
+                arm.UC_ARM_REG_SP, arm.UC_ARM_REG_PC, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1,
             )  # fmt: skip
         else:
             self._core = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
-            self._sp, self._pc, self._return, self._first = (
-                riscv.UC_RISCV_REG_SP, riscv.UC_RISCV_REG_PC, riscv.UC_RISCV_REG_RA, riscv.UC_RISCV_REG_A0,
+            self._sp, self._pc, self._return, self._first, self._second = (
+                riscv.UC_RISCV_REG_SP, riscv.UC_RISCV_REG_PC, riscv.UC_RISCV_REG_RA, riscv.UC_RISCV_REG_A0, riscv.UC_RISCV_REG_A1,
             )  # fmt: skip
         with image.open("rb") as file:
             elf = ELFFile(file)
@@ -129,9 +129,10 @@ class Device:
             raise BitspikeError(f"{self._name}: the application does not come to rest; it was at {self._at:#010x}")
 
     def interrupt(self, frame: np.ndarray) -> None:
-        """Let the converter interrupt the sleeping program with one frame: int16 [channels]."""
+        """Let the sensor interrupt the sleeping program with one frame, int16 [channels], or with bytes, uint8 [up to 4096]."""
         before = self._core.context_save()
-        self._core.mem_write(SCRATCH, np.ascontiguousarray(frame, "<i2").tobytes())
+        self._core.mem_write(SCRATCH, frame.astype(frame.dtype.newbyteorder("<")).tobytes())
+        self._core.reg_write(self._second, frame.size)
         self._core.reg_write(self._sp, (self._core.reg_read(self._sp) - 64) & ~15)
         self._core.reg_write(self._first, SCRATCH)
         self._core.reg_write(self._return, RETURN | self._thumb)
@@ -162,13 +163,11 @@ class Device:
 
 
 def parse_record(words: np.ndarray, generated: Generated) -> Record:
-    """Return what the words of one record say, uint32 [n]; ``firmware/image/application.h`` has the format."""
+    """Return what the words of one record say, uint32 [n]; ``firmware/image/results.h`` has the format."""
     call = generated.kept_calls()[int(words[0]) >> 16]
     output, count, data, at = call.output, int(words[2]), words.tobytes(), 12
-    kinds = {"data": ("<i2", output.channels), "flags": ("u1", 1), **dict.fromkeys(COLUMNS, ("<i4", 1))}
-    kinds |= {"waveform": ("<i2", output.each("waveform")), "features": ("<i4", output.each("features"))}
     columns = {}
-    for name, (kind, each) in kinds.items():
+    for name, (kind, each) in generated.columns(output).items():
         if name in output.parts:
             column = np.frombuffer(data, kind, count * each, at)
             columns[name] = column.reshape(count, each) if each != 1 or name == "data" else column

@@ -27,8 +27,8 @@ RESERVED = (
 OWN = "frames first x result chain calm unsorted failed full longs shorts bytes output outputs channels init reset gap process main"
 NOT_FREE = {*RESERVED.split(), *OWN.split()}
 COLUMNS = ("at", "channel", "amplitude", "unit")
-SHORTS, LONGS, BYTES = "int16_t", "int32_t", "uint8_t"
-MEMORY = {SHORTS: "shorts", LONGS: "longs", BYTES: "bytes"}
+SHORTS, LONGS, BYTES, TIMES, PLACES = "int16_t", "int32_t", "uint8_t", "int64_t", "uint16_t"
+MEMORY = {SHORTS: "shorts", LONGS: "longs", BYTES: "bytes", TIMES: "times", PLACES: "places"}
 ALIGNMENT = 4  # bytes, at which every array begins
 OUTPUTS = {
     "y": ("data", SHORTS),
@@ -178,7 +178,7 @@ def calls(chain: Chain, steps: list[Step], frames: int, spikes: int, kept: list[
         made[step.label] = call.output
         found.append(call)
     _prolong(found, [made[label] for label in kept])
-    _place([part for call in found for part in call.output.parts.values() if isinstance(part, Array)])
+    place([part for call in found for part in call.output.parts.values() if isinstance(part, Array)])
     return found
 
 
@@ -243,11 +243,11 @@ def _prolong(found: list[Call], kept: list[Output]) -> None:
                 part.last = len(found)
 
 
-def _place(arrays: list[Array]) -> None:
+def place(arrays: list[Array]) -> None:
     """Give every array the first place in the memory of its type that is free while it is needed."""
     unique = list({id(array): array for array in arrays}.values())
     for number, array in enumerate(unique):
-        step = ALIGNMENT // size_of(array.kind)
+        step = max(1, ALIGNMENT // size_of(array.kind))
         others = sorted(
             (o.begin, o.begin + o.length)
             for o in unique[:number]
@@ -262,14 +262,12 @@ def _place(arrays: list[Array]) -> None:
 
 def size_of(kind: str) -> int:
     """Return the bytes of an element."""
-    return {SHORTS: 2, LONGS: 4, BYTES: 1}[kind]
+    return {SHORTS: 2, LONGS: 4, BYTES: 1, TIMES: 8, PLACES: 2}[kind]
 
 
-def memory(found: list[Call]) -> dict[str, int]:
-    """Return by C type how many elements of memory a chain needs."""
+def memory(arrays: list[Array]) -> dict[str, int]:
+    """Return by C type how many elements of memory arrays need, which have their places."""
     needed: dict[str, int] = {}
-    for call in found:
-        for part in call.output.parts.values():
-            if isinstance(part, Array):
-                needed[part.kind] = max(needed.get(part.kind, 0), part.begin + part.length)
+    for array in arrays:
+        needed[array.kind] = max(needed.get(array.kind, 0), array.begin + array.length)
     return needed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +63,8 @@ class Image:
         return found
 
 
-def image_bytes(chain: Chain, capacity: Capacity) -> bytes:
-    """Return the image of the tables of a chain whose stages are laid out for `capacity`.
+def image_bytes(chain: Chain, capacity: Capacity, more: Mapping[tuple[str, str], np.ndarray] | None = None) -> bytes:
+    """Return the image of the tables of a chain whose stages are laid out for `capacity`; `more`: others by name and label.
 
     Raises
     ------
@@ -71,20 +72,21 @@ def image_bytes(chain: Chain, capacity: Capacity) -> bytes:
         A stage's name or label is too long.
     """
     limits = list(capacity.limits().values())
-    head = HEADER.size + 4 * len(limits) + ENTRY.size * len(chain.stages)
+    structs = {**(more or {}), **{(running.name, label): running.tables for label, running in chain.stages.items()}}
+    head = HEADER.size + 4 * len(limits) + ENTRY.size * len(structs)
     directory, body, at = b"", b"", -(-head // ALIGNMENT) * ALIGNMENT
     start = at
-    for label, running in chain.stages.items():
-        stage, name = running.name.encode(), label.encode()
+    for (kind, label), tables in structs.items():
+        stage, name = kind.encode(), label.encode()
         if len(stage) >= 24 or len(name) >= 40:
-            raise BitspikeError(f"stage {running.name}: label {label!r} is too long for an image; choose up to 39 letters")
-        held = settled(running.tables).tobytes()
+            raise BitspikeError(f"stage {kind}: label {label!r} is too long for an image; choose up to 39 letters")
+        held = settled(tables).tobytes()
         directory += ENTRY.pack(stage, name, at, len(held))
         body += held + bytes(-len(held) % ALIGNMENT)
         at = start + len(body)
     body += bytes(-(at + 4) % ALIGNMENT)
     size = start + len(body) + 4
-    text = HEADER.pack(MAGIC, schema(), version(), size, len(limits), len(chain.stages))
+    text = HEADER.pack(MAGIC, schema(), version(), size, len(limits), len(structs))
     text += struct.pack(f"<{len(limits)}I", *limits) + directory
     text += bytes(start - len(text)) + body
     return text + struct.pack("<I", zlib.crc32(text))

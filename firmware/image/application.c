@@ -22,53 +22,16 @@ void bs_application_take(const int16_t *frame)
     ring->added = added + 1u;
 }
 
-/* Puts `bytes` into the ring from its word `at` on; returns the word after them. */
-static uint32_t put(bs_words_ring *ring, uint32_t at, const void *from, uint32_t bytes)
-{
-    const uint8_t *next = from;
-    while (bytes > 0) {
-        uint32_t word = 0;
-        for (uint32_t k = 0; k < 4 && bytes > 0; k++, bytes--) {
-            word |= (uint32_t)*next++ << 8 * k;
-        }
-        ring->word[at++ % BS_RING_WORDS] = word;
-    }
-    return at;
-}
-
-/* The words of an array of so many bytes; of one that is not there none. */
-static uint32_t words_of(const void *array, uint32_t bytes)
-{
-    return array ? (bytes + 3u) / 4u : 0u;
-}
-
 /* Puts one output of the last block into the ring, if there is room. */
 static void report(bs_words_ring *ring, uint32_t output, const bs_output *given)
 {
-    const struct {
-        const void *array;
-        uint32_t bytes;
-    } parts[] = {
+    const bs_part parts[] = {
         {given->data, 2u * given->channels * given->count}, {given->flags, given->count},
         {given->at, 4u * given->count}, {given->channel, 4u * given->count},
         {given->amplitude, 4u * given->count}, {given->unit, 4u * given->count},
         {given->waveform, 2u * given->waveform_length * given->count}, {given->features, 4u * given->features_length * given->count},
     };
-    const uint32_t count = sizeof parts / sizeof parts[0];
-    uint32_t words = 2;
-    for (uint32_t k = 0; k < count; k++) {
-        words += words_of(parts[k].array, parts[k].bytes);
-    }
-    if (words >= BS_RING_WORDS - (ring->added - ring->taken)) {
-        ring->lost++;
-        return;
-    }
-    const uint32_t head[3] = {output << 16 | words, given->first, given->count};
-    uint32_t at = put(ring, ring->added, head, sizeof head);
-    for (uint32_t k = 0; k < count; k++) {
-        at = put(ring, at, parts[k].array, parts[k].array ? parts[k].bytes : 0u);
-    }
-    ring->added = at;
+    bs_report(ring, output, given->first, given->count, parts, sizeof parts / sizeof parts[0]);
 }
 
 /* Processes up to `frames` of what waits, as far as they lie in a row, and reports what comes of it. */

@@ -9,17 +9,14 @@
 #ifndef BS_CHAIN
 #error "compile with -DBS_CHAIN=name -DBS_CHAIN_MACRO=NAME of the generated chain"
 #endif
-#define BS_TEXT(text) #text
-#define BS_QUOTED(text) BS_TEXT(text)
-#define BS_PASTE(a, b) a##b
-#define BS_JOIN(a, b) BS_PASTE(a, b)
+#include "results.h"
 #include BS_QUOTED(BS_CHAIN.h)
 
 #define BS_CHAIN_CHANNELS BS_JOIN(BS_CHAIN_MACRO, _CHANNELS)
 #define BS_CHAIN_FRAMES BS_JOIN(BS_CHAIN_MACRO, _FRAMES)
 #define BS_CHAIN_OUTPUTS BS_JOIN(BS_CHAIN_MACRO, _OUTPUTS)
 
-/* Frames, and words, that wait at most: powers of two. */
+/* Frames that wait at most: a power of two. */
 #ifndef BS_RING_FRAMES
 #if BS_CHAIN_FRAMES <= 32
 #define BS_RING_FRAMES 64u
@@ -28,9 +25,6 @@
 #else
 #define BS_RING_FRAMES 1024u
 #endif
-#endif
-#ifndef BS_RING_WORDS
-#define BS_RING_WORDS 1024u
 #endif
 _Static_assert((BS_RING_FRAMES & (BS_RING_FRAMES - 1)) == 0 && (BS_RING_WORDS & (BS_RING_WORDS - 1)) == 0, "powers of two");
 _Static_assert(BS_RING_FRAMES >= 2 * BS_CHAIN_FRAMES, "there must be room for the next block while one is processed");
@@ -42,28 +36,11 @@ typedef struct {
     int16_t frame[BS_RING_FRAMES][BS_CHAIN_CHANNELS];
 } bs_frames_ring;
 
-/* Results. A record is:
- *     word 0       output << 16 | words that follow
- *     word 1       number of its block's first frame, counted from the start, those lost included
- *     word 2       count: frames of samples, or spikes
- *     the arrays of the output, each filled up with zeros to whole words, in the order of `bs_output`
- * An output that has nothing to say leaves no record. `lost` counts records that found no room. */
-typedef struct {
-    volatile uint32_t added, taken, lost;
-    uint32_t word[BS_RING_WORDS];
-} bs_words_ring;
-
 extern bs_frames_ring bs_application_input;
 extern bs_words_ring bs_application_output;
 extern volatile int32_t bs_application_status; /* 0, or why the chain refused its tables or a block: it has stopped then */
 
-/* Sets everything to start from. */
-void bs_application_init(void);
-
 /* For the converter's interrupt: takes in one frame. */
 void bs_application_take(const int16_t *frame);
-
-/* Processes what has come, and returns when less than a block is left; that is processed with what comes later. */
-void bs_application_run(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* The firmware of an implant, but for its converter and its radio: a chain between two rings. */
-#include "application.h"
+/* The firmware of a device, but for its sensor and its radio: a chain between two rings. */
+#include "results.h"
 
 /* Sleeps until an interrupt has come; it may have come already. */
 static void wait(void)

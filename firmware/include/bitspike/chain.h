@@ -22,4 +22,16 @@ typedef struct {
     uint32_t waveform_length, features_length;
 } bs_output;
 
+/* The same of a chain of events. */
+typedef struct {
+    uint32_t count;         /* events, or particles */
+    uint32_t stop;          /* time up to which they are known: the low 32 bits of microseconds */
+    const int64_t *t;       /* events: [count] */
+    const uint16_t *x, *y;
+    const uint8_t *p;
+    const int32_t *records; /* particles: [count][records_length]; tracker.h names the columns */
+    const uint8_t *tensors; /* particles: [count][tensors_length] */
+    uint32_t records_length, tensors_length;
+} bs_event_output;
+
 #endif
