@@ -52,6 +52,16 @@ def draw_events(run: EventRun, folder: Path) -> dict[str, Path]:
     MissingExtraError
         The ``plot`` extra is not installed.
     """
+    return draw_each(run, folder, _pictures(run))
+
+
+def drawn_events(run: EventRun, folder: Path) -> dict[str, Path]:
+    """Return the pictures that `draw_events` has drawn before."""
+    drawn = {title: folder / f"{name}.png" for name, title, _ in _pictures(run)}
+    return {title: path for title, path in drawn.items() if path.is_file()}
+
+
+def _pictures(run: EventRun) -> list[Picture[EventRun]]:
     pictures: list[Picture[EventRun]] = [
         ("events", "Events where there were most", event_image),
         ("surface", "Time surface", time_surface),
@@ -61,7 +71,7 @@ def draw_events(run: EventRun, folder: Path) -> dict[str, Path]:
             ("tracks", "Particles over time", tracks),
             ("montage", "Passages, a millisecond each", montage),
         ]
-    return draw_each(run, folder, pictures)
+    return pictures
 
 
 def draw_beside(run: EventRun, frames: Path, folder: Path) -> dict[str, Path]:

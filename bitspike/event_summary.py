@@ -50,15 +50,16 @@ def event_facts(run: EventRun) -> list[tuple[str, Any]]:
     """Return a run of events in words: recording, events, damage, particles, chain, speed and latency."""
     manifest, seconds = run.manifest, run.seconds
     counts, timings, recording = manifest.counts, manifest.timings, manifest.recording
+    length = f"{seconds:.3f} s" if seconds >= 0.1 else f"{1000 * seconds:.3f} ms"
     return [
-        ("recording", f"{recording['path']}: {recording['width']} x {recording['height']} pixels, {seconds:.3f} s"),
+        ("recording", f"{recording['path']}: {recording['width']} x {recording['height']} pixels, {length}"),
         ("events", f"{counts['events']:,}, {number(counts['events'] / seconds / 1e6)} million a second"),
         ("damage", "; ".join(f"{count:,} {DAMAGE[name]}" for name, count in counts["damage"].items()) or "none"),
         *_particles(run),
         ("chain", f"{manifest.chain['name']}, on {manifest.run['engine']}"),
         (
             "speed",
-            f"{timings['events_per_s'] / 1e6:.1f} million events a second, "
+            f"{number(timings['events_per_s'] / 1e6)} million events a second, "
             f"{number(float(timings['times_real_time']))} times real time",
         ),
         ("latency", _latency(run)),

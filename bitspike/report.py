@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bitspike.event_plots import draw_beside, draw_events
+from bitspike.event_plots import draw_beside, draw_events, drawn_events
 from bitspike.event_runs import EventRun
 from bitspike.event_summary import FILTERS, event_facts, filter_rows
 from bitspike.plots import draw_all
@@ -44,7 +44,7 @@ def write_report(
     score : Score, optional
         Its score, to be shown too.
     beside : sequence of (EventRun, list of (str, Any))
-        Runs of events that are shown below, each with its score in words.
+        Runs of events that are shown below, each with its score in words; what is drawn of them already is not drawn again.
     frames : pathlib.Path, optional
         Folder of frames of another camera, to be drawn beside the passages of a run of events.
 
@@ -61,13 +61,17 @@ def write_report(
         The ``plot`` extra is not installed.
     """
     if isinstance(run, EventRun):
-        body = _events(run, run.path, frames=frames)
+        pictures = draw_events(run, run.path / PLOTS)
+        if frames is not None:
+            pictures |= draw_beside(run, frames, run.path / PLOTS)
+        body = _events(run, run.path, pictures)
     else:
         if frames is not None:
             raise BitspikeError(f"{run.path}: frames are shown beside runs of events, and this is one of samples")
         body = _samples(run, score)
     for other, found in beside:
-        body += _events(other, run.path, found)
+        drawn = drawn_events(other, other.path / PLOTS) or draw_events(other, other.path / PLOTS)
+        body += _events(other, run.path, drawn, found)
     page = run.path / REPORT
     title = f'<meta charset="utf-8"><title>{escape(run.name)}</title>'
     head = f'<!doctype html>\n<html lang="en"><head>{title}<style>{STYLE}</style></head>'
@@ -91,11 +95,8 @@ def _samples(run: Run, score: Score | None) -> list[str]:
     return body
 
 
-def _events(run: EventRun, page: Path, score: Facts | None = None, frames: Path | None = None) -> list[str]:
+def _events(run: EventRun, page: Path, pictures: dict[str, Path], score: Facts | None = None) -> list[str]:
     """Return what the page in folder `page` says of a run of events."""
-    pictures = draw_events(run, run.path / PLOTS)
-    if frames is not None:
-        pictures |= draw_beside(run, frames, run.path / PLOTS)
     body = [f"<h1>{escape(run.name)}</h1>", _facts([*event_facts(run), ("SHA-256", run.manifest.recording["sha256"])])]
     if score is not None:
         body += ["<h2>Score</h2>", _facts(score)]

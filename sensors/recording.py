@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import BitspikeError
 from sensors.ephys import find_reader, read_ephys
 from sensors.folder import INFO, SAMPLES, is_folder, read_folder
-from sensors.source import Recording, Source
+from sensors.source import Recording, Source, refuse_archive
 from sensors.stated import Stated
 
 __all__ = ["Recording", "Source", "open_recording"]
@@ -125,6 +125,7 @@ def _open(path: Path, stated: Stated) -> Recording:
 
 def _unknown(path: Path) -> BitspikeError:
     if path.is_file():
+        refuse_archive(path)
         return BitspikeError(f"{path}: unknown format; name raw samples {', '.join(RAW)}; reader= takes a SpikeInterface extractor")
     inside = sorted(p for p in path.iterdir() if find_reader(p) is not None or is_folder(p) or p.suffix.lower() in OWN)
     if inside:

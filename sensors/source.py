@@ -13,6 +13,14 @@ from pipeline.blocks import SampleFormat, Samples
 from pipeline.errors import BitspikeError
 from sensors.truth import Truth
 
+ARCHIVES = {
+    b"\xfd7zXZ": "xz",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"7z\xbc\xaf": "7z",
+    b"(\xb5/\xfd": "zstd",
+}
 PIECE_SAMPLES = 1 << 21  # what `Recording.blocks` reads at a time: 4 MiB
 
 
@@ -153,6 +161,15 @@ class Recording:
         if not 0 <= start <= stop <= self.frames:
             raise BitspikeError(f"{self.path}: frames {start} to {stop} are not within its {self.frames}")
         return stop
+
+
+def refuse_archive(path: Path) -> None:
+    """Refuse a file that is an archive or compressed, by its first bytes: a person has to unpack it first."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    for magic, name in ARCHIVES.items():
+        if start.startswith(magic):
+            raise BitspikeError(f"{path}: is packed ({name}); unpack it, and give the recording that is in it")
 
 
 def digest(path: Path) -> str:

@@ -76,9 +76,12 @@ def opened(path: Path, facts: dict[str, Any]) -> Recording:
         It cannot be opened, or its channels do not make groups of that size.
     """
     from pipeline.errors import BitspikeError
+    from sensors.events.opening import is_events
     from sensors.recording import open_recording
 
     said = dict(facts)
+    if not said and is_events(path):
+        raise BitspikeError(f"{path}: is of an event camera, and this takes samples of electrodes")
     size = said.pop("group_size", None)
     recording = open_recording(path, **said)
     if size is not None:

@@ -9,6 +9,7 @@ from pipeline.errors import BitspikeError, MissingExtraError
 from sensors.events.prophesee import read_header
 from sensors.events.source import EventRecording
 from sensors.events.stated import EventFacts
+from sensors.source import refuse_archive
 
 FORMATS = {  # name to the module and function that reads it
     "evt2": "raw:read_raw_events",
@@ -88,6 +89,7 @@ def open_events(
             raise BitspikeError(f"{path}: is empty: 0 bytes")
         kind = event_format(path) if format is None else format
         if kind is None:
+            refuse_archive(path)
             raise BitspikeError(f"{path}: no known event format; give format= (--format), one of {', '.join(FORMATS)}")
         if kind not in FORMATS:
             raise BitspikeError(f"{path}: format: {kind!r}; choose one of {', '.join(FORMATS)}")
