@@ -94,7 +94,7 @@ def cytometry(
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Length; 1 unless said otherwise.")] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", metavar="PER_SECOND", help="Particles per second; 180 unless said otherwise.")
+        float | None, typer.Option("--rate", metavar="PER_SECOND", help="Particles per second; 255 unless said otherwise.")
     ] = None,
     classes: Annotated[
         str, typer.Option("--classes", metavar="UM,UM", help="Mean diameters of the kinds of spheres; 16,20 unless said otherwise.")

@@ -10,7 +10,7 @@ from numba import njit
 from sensors.cytometry.optics import Hologram, beam, hologram
 from sensors.cytometry.parameters import CytometerParameters
 
-FAINTEST = 0.03  # change of a pixel's light, relative, that is not simulated
+FAINTEST = 0.06  # change of a pixel's light, relative, that is not simulated
 LEVELS = 64  # steps of the beam's amplitude at the particle, for its reach
 
 

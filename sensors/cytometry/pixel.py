@@ -25,6 +25,7 @@ from sensors.cytometry.runs import SENSOR, generator
 
 LAG_STEPS = 10  # for which a pixel is still followed after the particle's light has left it
 NORMALS = 1 << 16
+CHUNK = 64  # pixels of a row that are looked at together
 
 
 @dataclass
@@ -62,6 +63,8 @@ class Pixels:
 def make_pixels(parameters: CytometerParameters) -> Pixels:
     """Return the pixels of a sensor, each at some moment between two leak events.
 
+    Where particles pass, brighter events have left the memory anywhere between still light and where a darker event comes.
+
     Parameters
     ----------
     parameters : CytometerParameters
@@ -79,7 +82,8 @@ def make_pixels(parameters: CytometerParameters) -> Pixels:
     noise = pixel.shot_hz * np.exp(spread * rng.standard_normal(pixels) - spread * spread / 2)
     hot = rng.choice(pixels, min(pixel.hot_pixels, pixels), replace=False)
     noise[hot] = pixel.hot_hz
-    high = on * rng.random(pixels, np.float32)
+    part = rng.random(pixels, np.float32)
+    high = on + off * part if parameters.rate > 0 else on * part
     return Pixels(np.zeros(pixels, np.float32), high, high - on - off, on, off, leak, noise)
 
 
@@ -110,7 +114,7 @@ def idle(start, stop, noise, pixels, leak, readout, normals, settings, seed, out
         for pixel in range(len(level)):
             over = level[pixel] - high[pixel]
             if over > 0:
-                t[n] = max(start, stop - over / leak[pixel])
+                t[n] = max(start, stop - over / leak[pixel]) if leak[pixel] > 0 else start  # or left behind by a passage
                 p[n] = pixel
                 n += 1
     order = np.argsort(t, kind="mergesort")
@@ -172,17 +176,17 @@ def _follow(n, level, before, ratio, inverse, slow, fast, goal):  # type: ignore
 @njit(cache=True)
 def _compare(n, crossed, places, level, high, low):  # type: ignore[no-untyped-def]
     """Write the places of the pixels whose level is beyond a threshold to `places`; return how many there are."""
-    found = 0
     for k in range(n):
         crossed[k] = np.uint8(level[k] > high[k]) | np.uint8(level[k] < low[k])
-    for k in range(n):
-        found |= crossed[k]
-    if not found:
-        return 0
     count = 0
-    for k in range(n):
-        places[count] = k  # without a branch: kept only where it counts
-        count += crossed[k]
+    for start in range(0, n, CHUNK):
+        found = np.uint8(0)
+        for k in range(start, min(start + CHUNK, n)):
+            found |= crossed[k]
+        if found:
+            for k in range(start, min(start + CHUNK, n)):
+                places[count] = k  # without a branch: kept only where it counts
+                count += crossed[k]
     return count
 
 

@@ -18,7 +18,7 @@ from sensors.cytometry.runs import NOISE, SENSOR, draw_conditions, generator, un
 from sensors.cytometry.truth import ParticleTruth, overlapping
 
 FAINT_BEAM = 0.03  # amplitude of the beam below which a particle is not lit
-SETTLING = 24  # particles that pass one by one before the recording begins: the pixels' memories get used to them
+SETTLING = 36  # particles that pass one by one before the recording begins: the pixels' memories get used to them
 BUSY_US, IDLE_US = 1000, 5000  # longest stretches that are simulated at a time
 SLOWEST = 0.05  # speed of a particle beside the wall, over that in the middle
 NOBODY = -1  # cause of noise
