@@ -11,16 +11,18 @@ from bitspike.formats import said_format, trained_format
 from bitspike.learning import tables_of
 from bitspike.runs import Run
 from bitspike.stretch import block_frames
+from firmware.decoding import DECODERS
+from firmware.event_generate import GeneratedEvents
 from firmware.generate import Generated
 from firmware.glue import size_of
 from firmware.room import chain_capacity, laid_chain
-from pipeline.blocks import SampleFormat
+from pipeline.blocks import EventFormat, Format, SampleFormat
 from pipeline.capacity import Capacity
 from pipeline.chain import ChainPlan, read_chain
 from pipeline.errors import BitspikeError
+from sensors.events.opening import open_events
+from sensors.events.source import EventRecording
 from sensors.recording import Recording, open_recording
-
-OUTPUT_BYTES = 56  # of a bs_output, on a processor of 32 bits
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,30 @@ class Firmware:
     files: dict[str, Path]
 
     def stages(self) -> list[dict[str, Any]]:
-        """Return for each stage its label, name, bytes of tables and state, whether it is in the C, and what was proved."""
-        return [
+        """Return for each stage its label, name, bytes of tables and state, whether it is in the C, and what was proved.
+
+        Of a chain of events the decoder of the camera's words comes first.
+        """
+        first, made = [], self.generated
+        if isinstance(made, GeneratedEvents):
+            sizes = {"flash_bytes": made.decoder_tables.nbytes, "ram_bytes": made.decoder_bytes()}
+            first = [{"label": "decoder", "name": made.decoder, "in_c": True, **sizes, "report": {}}]
+        return first + [
             {
                 "label": label,
                 "name": running.name,
-                "in_c": label not in self.generated.left_out,
+                "in_c": label not in made.left_out,
                 "flash_bytes": running.tables.nbytes,
                 "ram_bytes": running.state.nbytes,
                 "report": running.report(),
             }
-            for label, running in self.generated.chain.stages.items()
+            for label, running in made.chain.stages.items()
         ]
 
     def buffer_bytes(self) -> int:
         """Return the RAM that the chain needs between its stages, for blocks of the length it was generated for."""
-        return sum(count * size_of(kind) for kind, count in self.generated.memory.items()) + OUTPUT_BYTES * len(self.generated.kept)
+        made = self.generated
+        return sum(count * size_of(kind) for kind, count in made.memory.items()) + made.output_bytes * len(made.kept)
 
     def command(self) -> str:
         """Return a command that compiles the chain and the library, of which the linker takes what the chain calls."""
@@ -67,12 +77,14 @@ class Firmware:
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        signal = self.generated.chain.signal
+        signal, made = self.generated.chain.signal, self.generated
+        if isinstance(made, GeneratedEvents):
+            about = {"width": signal.width, "height": signal.height, "decoder": made.decoder, "block_events": made.frames}
+        else:
+            about = {"channels": signal.channels, "rate_hz": signal.rate_hz, "block_frames": made.frames}
         return {
-            "chain": self.generated.chain.plan.name,
-            "channels": signal.channels,
-            "rate_hz": signal.rate_hz,
-            "block_frames": self.generated.frames,
+            "chain": made.chain.plan.name,
+            **about,
             "files": self.files,
             "outputs": self.generated.kept,
             "left_out": self.generated.left_out,
@@ -87,10 +99,11 @@ def tables(
     chain: str | Path | ChainPlan,
     out: str | Path,
     *,
-    like: str | Path | Recording | SampleFormat | None = None,
+    like: str | Path | Recording | EventRecording | Format | None = None,
     trained: str | Path | Run | None = None,
     block_ms: float = 1.0,
     spikes: int = 256,
+    events: int = 256,
     explain: bool = False,
     facts: dict[str, Any] | None = None,
 ) -> Firmware:
@@ -102,18 +115,21 @@ def tables(
         Name of a packaged chain, a TOML file, or a chain that was read.
     out : str or pathlib.Path
         Folder, made if need be; files of these names are replaced.
-    like : str, pathlib.Path, Recording or SampleFormat, optional
-        What the chain shall be designed for: a recording, or its format.
+    like : str, pathlib.Path, Recording, EventRecording, SampleFormat or EventFormat, optional
+        What the chain shall be designed for: a recording, or its format. Before a chain of events stands the decoder of a
+        recording in EVT2, otherwise that of EVT3.
     trained : Run, str or pathlib.Path, optional
         What that run has learned goes into the tables; without `like` the chain is designed for its recording.
     block_ms : float
         Longest block that the C takes at once; the shorter, the less memory it needs.
     spikes : int
         Most spikes of a block that a sorter gives.
+    events : int
+        Most events that a chain of events takes at once.
     explain : bool
         Draw the response of every filter, ideal and quantised (plot extra).
     facts : dict, optional
-        Without either: rate_hz, channels, uv_per_count and bits of the signal.
+        Without either: rate_hz, channels, uv_per_count and bits of the signal, or width and height of an event camera.
 
     Returns
     -------
@@ -127,12 +143,10 @@ def tables(
     """
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     run = trained if isinstance(trained, Run) or trained is None else Run(trained)
-    signal = _signal(plan, like, run, facts or {})
-    learned = tables_of(run, plan.build(signal)) if run else None
-    room = chain_capacity(plan.build(signal))
-    if not 1 <= spikes <= 1 << 16:
-        raise BitspikeError(f"spikes: {spikes}; choose 1 to 65536")
-    made = Generated(laid_chain(plan, signal, learned), room, block_frames(block_ms, signal.rate_hz), spikes)
+    if isinstance(like, str | Path):
+        source = {name: value for name, value in (facts or {}).items() if value is not None}
+        like = open_events(like, **source) if plan.sensor == "events" else open_recording(like, **source)
+    made = generate(plan, _signal(plan, like, run, facts or {}), like, run, block_ms, spikes, events)
     folder, purposes = Path(out), {".h": "header", ".c": "source", ".bin": "image"}
     files = {purposes[Path(name).suffix]: folder / name for name in made.files()}
     for name, content in made.files().items():
@@ -141,17 +155,32 @@ def tables(
         from bitspike.responses import draw_responses
 
         files |= draw_responses(made.chain, folder, made.name)
-    return Firmware(made, room, files)
+    return Firmware(made, made.capacity, files)
 
 
-def _signal(plan: ChainPlan, like: Any, run: Run | None, facts: dict[str, Any]) -> SampleFormat:
-    """Return what a chain shall be designed for."""
-    if plan.sensor != "electrodes":
-        raise BitspikeError(f"chain {plan.name}: is for a sensor of kind {plan.sensor}; C is generated for chains of electrodes")
-    if isinstance(like, SampleFormat):
+def generate(
+    plan: ChainPlan, signal: Format, like: Any, run: Run | None, block_ms: float, spikes: int, events: int
+) -> Generated | GeneratedEvents:
+    """Return the C of a chain for a signal; arguments and errors as for `tables`."""
+    room = chain_capacity(plan.build(signal))
+    if isinstance(signal, EventFormat):
+        if run is not None:
+            raise BitspikeError(f"chain {plan.name}: nothing in it is trained before; leave --trained out")
+        sent = like.source_format if isinstance(like, EventRecording) and like.source_format in DECODERS else "evt3"
+        return GeneratedEvents(laid_chain(plan, signal), room, events, sent)
+    if not 1 <= spikes <= 1 << 16:
+        raise BitspikeError(f"spikes: {spikes}; choose 1 to 65536")
+    learned = tables_of(run, plan.build(signal)) if run else None
+    return Generated(laid_chain(plan, signal, learned), room, block_frames(block_ms, signal.rate_hz), spikes)
+
+
+def _signal(plan: ChainPlan, like: Any, run: Run | None, facts: dict[str, Any]) -> Format:
+    """Return what a chain shall be designed for; it refuses another sensor by itself."""
+    if isinstance(like, SampleFormat | EventFormat):
         return like
     if like is not None:
-        return (like if isinstance(like, Recording) else open_recording(like, **facts)).format
+        found: Format = like.format
+        return found
     return trained_format(run) if run else said_format(plan, facts)
 
 

@@ -42,7 +42,7 @@ class GeneratedEvents(Generated):
         A label is no name in C, or a stage does not say how it is called.
     """
 
-    output_type = "bs_event_output"
+    output_type, output_bytes = "bs_event_output", 40
 
     def __init__(self, chain: Chain, capacity: Capacity, events: int = 256, decoder: str = "evt3") -> None:
         if not MOST[decoder] <= events <= MOST_EVENTS:

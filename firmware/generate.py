@@ -46,6 +46,8 @@ class Generated:
         Labels of the others; their tables are in the image only.
     kept : list of str
         Labels of the outputs that the C chain hands out.
+    output_type, output_bytes : str, int
+        The C type of an output, and its size.
 
     Raises
     ------
@@ -53,7 +55,7 @@ class Generated:
         A label is no name in C, or a stage does not say how it is called.
     """
 
-    output_type = "bs_output"
+    output_type, output_bytes = "bs_output", 52  # on a processor of 32 bits
 
     def __init__(self, chain: Chain, capacity: Capacity, frames: int, spikes: int = 256, runs: Callable[[str], bool] = has) -> None:
         self.chain, self.capacity, self.frames = chain, capacity, frames

@@ -39,15 +39,21 @@ def tables(
         float, typer.Option("--block-ms", metavar="MS", help="Longest block that the C takes at once; longer ones need more RAM.")
     ] = 1.0,
     spikes: Annotated[int, typer.Option("--spikes", metavar="N", help="Most sorted spikes that a block can give.")] = 256,
+    events: Annotated[
+        int, typer.Option("--events", metavar="N", help="Most events that the C takes at once; more need more RAM.")
+    ] = 256,
     explain: Annotated[
         bool, typer.Option("--explain", help="Draw the response of every filter, ideal and quantised (plot extra).")
     ] = False,
+    width: o.Width = None,
+    height: o.Height = None,
     *,
     facts: dict[str, Any],
 ) -> Result:
     """Generate a chain's firmware: C header and source, and a binary image of its tables.
 
-    Without --like and --trained, --rate, --channels, --uv-per-count and --bits say what the signal is.
+    Without --like and --trained, --rate, --channels, --uv-per-count and --bits say what the signal is; --width and --height, how
+    many pixels an event camera has.
     """
     from bitspike.chains import chosen_chain
     from bitspike.generating import tables as generate
@@ -57,7 +63,8 @@ def tables(
 
         need_matplotlib()
     plan = chosen_chain(chain, settings)
-    source = o.opened(like, facts) if like is not None else None
+    facts |= o.said_sensor(width, height)
+    source = o.opened_for(plan, like, facts) if like is not None else None
     made = generate(
         plan,
         out or Path("build") / f"tables-{plan.name}",
@@ -65,6 +72,7 @@ def tables(
         trained=trained,
         block_ms=block_ms,
         spikes=spikes,
+        events=events,
         explain=explain,
         facts=facts,
     )
@@ -73,6 +81,7 @@ def tables(
 
 def _lines(made: Firmware) -> list[RenderableType]:
     from bitspike.printed import grid, listed
+    from firmware.event_generate import GeneratedEvents
 
     found, generated = made.stages(), made.generated
     signal = generated.chain.signal
@@ -80,11 +89,18 @@ def _lines(made: Firmware) -> list[RenderableType]:
     sizes = [[s["label"], s["name"], s["flash_bytes"], s["ram_bytes"], "yes" if s["in_c"] else "no"] for s in found]
     sizes.append(["between stages", "", 0, made.buffer_bytes(), "yes"])
     sizes.append(["all", "", *(sum(row[i] for row in sizes) for i in (2, 3)), ""])
+    name, chain = generated.name, generated.chain.plan.name
+    if isinstance(generated, GeneratedEvents):
+        made_for = f"{signal.width} x {signal.height} pixels, of a camera that sends {generated.decoder.upper()}"
+        unit, takes = "events", f"{name}_decode for the camera's bytes or {name}_process for events"
+    else:
+        made_for = f"{signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"
+        unit, takes = "frames", f"{name}_process for each block"
     about: list[tuple[str, Any]] = [
-        ("chain", f"{generated.chain.plan.name}, for {signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"),
-        ("blocks", f"of up to {generated.frames} frames"),
+        ("chain", f"{chain}, for {made_for}"),
+        ("blocks", f"of up to {generated.frames} {unit}"),
         ("hands out", ", ".join(generated.kept)),
-        ("use", f"{generated.name}_init once, {generated.name}_process for each block, {generated.name}_gap after lost frames"),
+        ("use", f"{name}_init once, {takes}, {name}_gap after lost {unit}"),
     ]
     if generated.left_out:
         about.insert(2, ("not in C", f"{', '.join(generated.left_out)}: tables in the image only, there is no C for them yet"))
