@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import BitspikeError
 from sensors.cytometry.calibration import MEASURED, Meter
+from sensors.cytometry.optics import hologram
 from sensors.cytometry.parameters import Drift
 from sensors.cytometry.simulator import NOBODY, CytometerSimulator
 from sensors.cytometry.truth import COLUMNS, overlapping, read_particle_truth
@@ -106,23 +107,46 @@ def test_overlap_is_that_of_the_intervals():
     assert overlapping(np.array([0, 100, 10]), np.array([200, 110, 20])).tolist() == [True, True, True]
 
 
-def test_classes_can_be_told_apart_and_runs_differ(coarse):
-    """The larger spheres' ring is smaller; a run's drift moves the figures of both."""
+def ring_radii(parameters):
+    """Return for each class its passages' median distance of events from the middle of the rings, which moves with the particle."""
+    simulator = CytometerSimulator(parameters)
+    blocks = list(simulator.labelled_blocks())
+    truth, cause = simulator.truth(), np.concatenate([c for _, c in blocks])
+    t, x, y = (np.concatenate([getattr(events, c) for events, _ in blocks]) for c in ("t_us", "x", "y"))
+    found = [[], []]
+    for i in np.flatnonzero(~truth.overlap & (truth.on > 100)):
+        mine = cause == i
+        path_x, path_y = truth.place(i, t[mine])
+        found[truth.kind[i]].append(np.median(np.hypot(x[mine] - path_x, y[mine] - path_y)))
+    assert min(map(len, found)) >= 8
+    return [np.array(one) for one in found]
 
-    def radii(run, drift):
-        simulator = CytometerSimulator(coarse.with_(run=run, drift=drift, seconds=0.06))
-        blocks = list(simulator.labelled_blocks())
-        truth, cause = simulator.truth(), np.concatenate([c for _, c in blocks])
-        x, y = (np.concatenate([getattr(events, c) for events, _ in blocks]) for c in ("x", "y"))
-        found = {0: [], 1: []}
-        for i in np.flatnonzero(~truth.overlap & (truth.on > 100)):
-            mine = cause == i
-            found[truth.kind[i]].append(np.median(np.hypot(x[mine] - truth.x_px[i], y[mine] - truth.y_px[i])))
-        return np.median(found[0]), np.median(found[1])
 
-    still = radii(0, Drift(0, 0, 0, 0, 0, 0))
-    assert still[0] > still[1] + 0.3
-    assert max(np.abs(np.subtract(radii(1, coarse.drift), radii(2, coarse.drift)))) > 0.5
+def test_rings_are_where_the_optics_puts_them(coarse):
+    """Events come where the first ring of scattered light outshines the direct beam: from its crest, 1.6 wavelengths over the
+    diameter off the axis, to half of that light outside. So 16 and 20 um lie about 6 of these coarse pixels apart, and no passage
+    of one class looks like the other's."""
+    parameters = coarse.with_(drift=Drift(0, 0, 0, 0, 0, 0), seconds=0.06)
+    small, large = ring_radii(parameters)
+    for one, radii in zip(parameters.classes, (small, large), strict=True):
+        light = hologram(one.diameter_um, one.index, parameters.optics, parameters.pixel.pitch_um, 110).light
+        dark = int(
+            1.15 * 0.6328 / one.diameter_um * parameters.optics.sensor_mm / 0.06
+        )  # between the spot in the middle and the ring
+        crest = dark + int(light[dark : 2 * dark].argmax())
+        half = crest + int(np.argmax(light[crest:] < light[crest] / 2))
+        assert crest < np.median(radii) < half
+        assert radii.std() < 2.5
+    assert np.median(small) - np.median(large) > 5
+    assert small.min() > large.max()
+
+
+def test_runs_differ(coarse):
+    """The drift between two runs moves a class's ring by more than its passages differ from each other."""
+    one, other = (ring_radii(coarse.with_(run=run, seconds=0.06)) for run in (1, 2))
+    moved = [abs(np.median(a) - np.median(b)) for a, b in zip(one, other, strict=True)]
+    spread = [np.hypot(a.std(), b.std()) for a, b in zip(one, other, strict=True)]
+    assert max(np.divide(moved, spread)) > 1.5
 
 
 def test_figures_are_those_measured(full):
