@@ -1,7 +1,7 @@
 """What the sorter learns from the first spikes of a recording: features, clusters, units, templates. All in integers.
 
 Every channel is learned by itself, from the spikes that are largest there, seen on the channel and its neighbours. Clusters of
-neighbouring channels whose mean waveforms are the same up to a tenth of their energy are one unit.
+neighbouring channels are one unit if their mean waveforms are nearer to each other than two cells' can be told apart.
 `firmware/src/learning.c` is the same text in C: the same spikes give the same tables.
 """
 
@@ -15,8 +15,10 @@ from pipeline.fixed import divide, kernel
 from pipeline.layout import layout
 from pipeline.neural.principal import principal_components
 
-SAME_BESIDE = 10  # clusters of two channels are one unit if their mean waveforms differ by less than this part of the energy
-SAME_HERE = 32  # the same for clusters of one channel
+SAME = 32  # clusters are one unit if their mean waveforms differ by less than this part of the energy,
+ALIKE = 8  # or those of two channels by less than this part,
+NEAR = 100  # and by less than so many times the noise of a sample, besides what spikes of other cells may move a mean by
+NOISE_BITS = 4  # fractional bits of that noise
 MOVE = 4  # frames by which the same unit's peak may differ from channel to channel
 SHIFTS = 2 * MOVE + 1
 RATIO_BITS = 20  # of a difference relative to an energy
@@ -24,16 +26,18 @@ DOT_BITS = 31  # of a product of waveforms that is to be squared
 LARGEST_LEVEL = 32767
 
 # Spikes of one shape with their peak on one channel: that channel, their place among its clusters, how many they are, the smallest
-# and largest scale of the mean waveform among them in Q12, the largest value of the mean waveform there, and their unit.
-CLUSTER = layout(channel="i4", row="i4", size="i4", low="i4", high="i4", peak="i4", unit="i4")
+# and largest scale of the mean waveform among them in Q12, their unit, and their noise: the mean square of what the mean waveform
+# leaves of a sample, Q4.
+CLUSTER = layout(channel="i4", row="i4", size="i4", low="i4", high="i4", unit="i4", noise="i8")
 
 
 @kernel
-def describe(waveform, label, row, mean, bounds, scale):  # type: ignore[no-untyped-def]
-    """Fill mean waveform and bounds of the scale of the members of a cluster; return how many they are.
+def describe(waveform, label, row, mean, bounds, scale, samples):  # type: ignore[no-untyped-def]
+    """Fill mean waveform, bounds of the scale and noise of the members of a cluster; return how many they are.
 
-    waveform: int16 [n, size].  label: int32 [n], the members' is `row`.  mean: int16 [size], rounded toward zero.  bounds: int64
-    [2], Q12: three standard deviations, from the median deviation, around the median.  scale: int64 [n], scratch.
+    waveform: int16 [n, size], of which `samples` are of channels that there are.  label: int32 [n], the members' is `row`.  mean:
+    int16 [size], rounded toward zero.  bounds: int64 [3], two in Q12: three standard deviations, from the median deviation, around
+    the median; and the median over the members of what the mean leaves of a sample's square, Q4.  scale: int64 [n], scratch.
     """
     count, energy = 0, np.int64(0)
     for i in range(len(label)):
@@ -60,6 +64,15 @@ def describe(waveform, label, row, mean, bounds, scale):  # type: ignore[no-unty
     one = np.int64(1 << SCALE_BITS)
     bounds[1] = min(max(middle + spread, one), 9 * one // 5)
     bounds[0] = min(max(middle - spread, 2 * one // 5), bounds[1])
+    member = 0
+    for i in range(len(label)):
+        if label[i] == row:
+            scale[member] = 0
+            for m in range(len(mean)):
+                away = np.int64(waveform[i, m]) - np.int64(mean[m])
+                scale[member] += away * away
+            member += 1
+    bounds[2] = max((ranked(scale[:count], count // 2) << np.int64(NOISE_BITS)) // samples, np.int64(1))
     return count
 
 
@@ -105,7 +118,8 @@ def learn_channel(tables: np.ndarray, channel: int, waveform: np.ndarray, amplit
 
 @kernel
 def compare(mean, one, other, near, beside, difference, along, dot):  # type: ignore[no-untyped-def]
-    """Return how different two mean waveforms are, at the best shift, and the larger energy of the two, on their common channels.
+    """Return how different two mean waveforms are at the best shift, the larger energy of the two, and the samples compared: all of
+    common channels.
 
     A shift by a fraction of a frame changes a waveform by a multiple of its derivative; that part of the difference does not count.
 
@@ -114,13 +128,14 @@ def compare(mean, one, other, near, beside, difference, along, dot):  # type: ig
     """
     neighbours, width = mean.shape[1:]
     difference[:], along[:], dot[:] = 0, 0, 0
-    mine, theirs = np.int64(0), np.int64(0)
+    mine, theirs, samples = np.int64(0), np.int64(0), np.int64(0)
     for k in range(neighbours):
         j = 0
         while j < neighbours and (near[k] < 0 or beside[j] != near[k]):
             j += 1
         if j == neighbours:
             continue
+        samples += width - 2 * MOVE
         for m in range(MOVE, width - MOVE):
             here, there = np.int64(mean[one, k, m]), np.int64(mean[other, j, m])
             mine += here * here
@@ -141,16 +156,35 @@ def compare(mean, one, other, near, beside, difference, along, dot):  # type: ig
             product >>= np.int64(1)
             bits += 2
         least = min(least, difference[s] - product * product // max(along[s] >> np.int64(bits), np.int64(1)))
-    return max(least, np.int64(0)), energy
+    return max(least, np.int64(0)), energy, samples
+
+
+@kernel
+def likeness(clusters, mean, one, other, neighbour, difference, along, dot):  # type: ignore[no-untyped-def]
+    """Return how different two clusters are relative to the energy, Q20, -1 if too different to be one unit.
+
+    The noise that is left in two means makes them differ by samples * noise * (1 / n + 1 / m); that does not count. What remains is
+    the squared distance of two cells, or of a cell from itself where spikes of others are among the members of `one`: they move
+    the mean by no more than they add to the noise. On one channel, where the features have told clusters apart, only those are one
+    unit that sampling between the same two frames has parted, which differ very little.
+    """
+    here, there = clusters[one], clusters[other]
+    near, beside = neighbour[here.channel], neighbour[there.channel]
+    least, energy, samples = compare(mean, one, other, near, beside, difference, along, dot)
+    noise, n, m = min(here.noise, there.noise), np.int64(here.size), np.int64(there.size)
+    least = max(least - ((samples * noise * (n + m) // (n * m)) >> np.int64(NOISE_BITS)), np.int64(0))
+    reach = (NEAR * noise + samples * (here.noise - noise)) >> np.int64(NOISE_BITS)
+    alike = here.channel != there.channel and least * ALIKE < energy and least < reach
+    if not alike and least * SAME >= energy:
+        return np.int64(-1)
+    return (least << np.int64(RATIO_BITS)) // energy
 
 
 @kernel
 def find_units(clusters, mean, neighbour, most):  # type: ignore[no-untyped-def]
     """Give every cluster its unit, -1 for those of units beyond `most`; return the cluster that shows each unit best, by unit.
 
-    Largest first, each joins the unit of the cluster most like it. On one channel, where the features have told clusters apart,
-    only those are joined that sampling between the same two frames has parted, which differ very little. The units of the most
-    spikes are kept.
+    Those of the most spikes first, each joins the unit of the cluster most like it. The units of the most spikes are kept.
 
     clusters: `CLUSTER` [n], by channel and row.  mean: int16 [n, neighbours, width].  neighbour: int16 [channels, neighbours].
     """
@@ -163,7 +197,7 @@ def find_units(clusters, mean, neighbour, most):  # type: ignore[no-untyped-def]
     for _ in range(n):
         chosen = -1
         for i in range(n):
-            if clusters[i].unit < 0 and (chosen < 0 or clusters[i].peak > clusters[chosen].peak):
+            if clusters[i].unit < 0 and (chosen < 0 or clusters[i].size > clusters[chosen].size):
                 chosen = i
         near, best, closest = neighbour[clusters[chosen].channel], -1, np.int64(0)
         for i in range(n):
@@ -172,10 +206,8 @@ def find_units(clusters, mean, neighbour, most):  # type: ignore[no-untyped-def]
                 beside = beside or near[k] == clusters[i].channel
             if clusters[i].unit < 0 or not beside:
                 continue
-            least, energy = compare(mean, chosen, i, near, neighbour[clusters[i].channel], difference, along, dot)
-            same = SAME_HERE if clusters[i].channel == clusters[chosen].channel else SAME_BESIDE
-            ratio = (least << np.int64(RATIO_BITS)) // energy
-            if least * same < energy and (best < 0 or ratio < closest):
+            ratio = likeness(clusters, mean, chosen, i, neighbour, difference, along, dot)
+            if ratio >= 0 and (best < 0 or ratio < closest):
                 best, closest = clusters[i].unit, ratio
         if best < 0:
             best = found
@@ -245,11 +277,12 @@ def learn(
         mine = np.flatnonzero(channel == one)
         label = learn_channel(learned, one, waveform[mine], amplitude[mine])
         flat = waveform[mine].reshape(len(mine), shape[0] * shape[1])
-        scale, bounds = np.zeros(len(mine), np.int64), np.zeros(2, np.int64)
+        scale, bounds = np.zeros(len(mine), np.int64), np.zeros(3, np.int64)
+        samples = max(int((neighbour[one] >= 0).sum()), 1) * shape[1]
         for row in range(int(learned["clusters"][one])):
             mean = np.zeros(shape, np.int16)
-            size = describe(flat, label, row, mean.reshape(-1), bounds, scale)
-            clusters.append((one, row, size, *bounds, np.abs(mean[0].astype(np.int32)).max(), -1))
+            size = describe(flat, label, row, mean.reshape(-1), bounds, scale, samples)
+            clusters.append((one, row, size, *bounds[:2], -1, bounds[2]))
             means.append(mean)
     found = np.array(clusters, CLUSTER)
     mean = np.array(means, np.int16).reshape(-1, *shape)

@@ -4,8 +4,10 @@
 #include "bitspike/learning.h"
 #include "bitspike/principal.h"
 
-#define SAME_BESIDE 10  /* clusters of two channels are one unit if they differ by less than this part of the energy */
-#define SAME_HERE 32    /* the same for clusters of one channel */
+#define SAME 32         /* clusters are one unit if their mean waveforms differ by less than this part of the energy, */
+#define ALIKE 8         /* or those of two channels by less than this part, */
+#define NEAR 100        /* and by less than so many times the noise of a sample, besides what spikes of others may move a mean by */
+#define NOISE_BITS 4    /* fractional bits of that noise */
 #define MOVE 4          /* frames by which the same unit's peak may differ from channel to channel */
 #define SHIFTS (2 * MOVE + 1)
 #define RATIO_BITS 20
@@ -17,12 +19,12 @@
 #define PITCH (BS_MAX_NEIGHBOURS * BS_MAX_FEATURE_FRAMES)
 
 typedef struct {        /* a cluster, and by number a unit: of so many spikes, which cluster shows it best, its number in the end */
+    int64_t noise;      /* mean square of what the mean waveform leaves of a sample, Q4 */
     int32_t channel;
     int32_t row;
     int32_t size;
     int32_t low;
     int32_t high;
-    int32_t peak;
     int32_t unit;
     int32_t shown;
     int32_t total;
@@ -150,9 +152,9 @@ static void learn_channel(bs_sorter_tables *tables, uint32_t c, const bs_vectors
     }
 }
 
-/* Fills mean waveform, int16 [size], rounded toward zero, and the range of its scale: three standard deviations, from the median
- * deviation, around the median. */
-static void describe(const int16_t *waveform, const room *in, uint32_t n, uint32_t size, cluster *one, int16_t *mean)
+/* Fills mean waveform, int16 [size], rounded toward zero, the range of its scale: three standard deviations, from the median
+ * deviation, around the median; and the noise. Of the values, `samples` are of channels that there are. */
+static void describe(const int16_t *waveform, const room *in, uint32_t n, uint32_t size, uint32_t samples, cluster *one, int16_t *mean)
 {
     const int32_t row = one->row;
     int64_t *const scale = in->clustering.values, energy = 0;
@@ -189,17 +191,33 @@ static void describe(const int16_t *waveform, const room *in, uint32_t n, uint32
     int64_t high = middle + spread > whole ? middle + spread : whole, low = middle - spread;
     high = high < 9 * whole / 5 ? high : 9 * whole / 5;
     low = low > 2 * whole / 5 ? low : 2 * whole / 5;
+    member = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (in->label[i] == row) {
+            const int16_t *const values = waveform + (uint32_t)in->which[i] * size;
+            scale[member] = 0;
+            for (uint32_t m = 0; m < size; m++) {
+                const int64_t away = values[m] - mean[m];
+                scale[member] += away * away;
+            }
+            member++;
+        }
+    }
+    const int64_t noise = bs_ranked(scale, count, count / 2) * (1 << NOISE_BITS) / samples;
+    one->noise = noise > 1 ? noise : 1;
     one->size = (int32_t)count;
     one->high = (int32_t)high;
     one->low = (int32_t)(low < high ? low : high);
 }
 
-/* How different two mean waveforms are, at the best shift, on their common channels; and the larger energy of the two. */
+/* How different two mean waveforms are at the best shift, the larger energy of the two, and the samples compared: all of common
+ * channels. */
 static int64_t compare(const bs_sorter_tables *tables, const int16_t *one, const int16_t *other, int32_t here, int32_t there,
-                       int64_t *energy)
+                       int64_t *energy, int64_t *samples)
 {
     const int32_t neighbours = tables->neighbours, width = tables->width;
     int64_t difference[SHIFTS] = {0}, along[SHIFTS] = {0}, dot[SHIFTS] = {0}, mine = 0, theirs = 0;
+    *samples = 0;
     for (int32_t k = 0; k < neighbours; k++) {
         const int16_t c = tables->neighbour[here][k];
         int32_t j = 0;
@@ -209,6 +227,7 @@ static int64_t compare(const bs_sorter_tables *tables, const int16_t *one, const
         if (j == neighbours) {
             continue;
         }
+        *samples += width - 2 * MOVE;
         const int16_t *const a = one + k * width, *const b = other + j * width;
         for (int32_t m = MOVE; m < width - MOVE; m++) {
             mine += a[m] * a[m];
@@ -238,6 +257,26 @@ static int64_t compare(const bs_sorter_tables *tables, const int16_t *one, const
     return least > 0 ? least : 0;
 }
 
+/* How different two clusters are relative to the energy, Q20, -1 if too different to be one unit. What noise is left in two means
+ * does not count; spikes of other cells among the members of the first move its mean by no more than they add to the noise. On one
+ * channel, where the features have told clusters apart, only those are one unit that sampling between the same two frames has
+ * parted. */
+static int64_t likeness(const bs_sorter_tables *tables, const cluster *here, const cluster *there, const int16_t *one,
+                        const int16_t *other)
+{
+    int64_t energy, samples;
+    int64_t least = compare(tables, one, other, here->channel, there->channel, &energy, &samples);
+    const int64_t noise = here->noise < there->noise ? here->noise : there->noise, n = here->size, m = there->size;
+    least -= (samples * noise * (n + m) / (n * m)) >> NOISE_BITS;
+    least = least > 0 ? least : 0;
+    const int64_t reach = (NEAR * noise + samples * (here->noise - noise)) >> NOISE_BITS;
+    const int alike = here->channel != there->channel && least * ALIKE < energy && least < reach;
+    if (!alike && least * SAME >= energy) {
+        return -1;
+    }
+    return least * (1 << RATIO_BITS) / energy;
+}
+
 static int sees(const bs_sorter_tables *tables, int32_t channel, int32_t other)
 {
     for (int32_t k = 0; k < tables->neighbours; k++) {
@@ -252,23 +291,16 @@ static int sees(const bs_sorter_tables *tables, int32_t channel, int32_t other)
 static int32_t same_unit(const bs_sorter_tables *tables, const cluster *clusters, const int16_t *mean, uint32_t n, uint32_t chosen)
 {
     const uint32_t size = (uint32_t)(tables->neighbours * tables->width);
-    const int32_t here = clusters[chosen].channel;
     int32_t best = -1;
     int64_t closest = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const int32_t there = clusters[i].channel;
-        if (clusters[i].unit < 0 || !sees(tables, here, there)) {
+        if (clusters[i].unit < 0 || !sees(tables, clusters[chosen].channel, clusters[i].channel)) {
             continue;
         }
-        int64_t energy;
-        const int64_t least = compare(tables, mean + chosen * size, mean + i * size, here, there, &energy);
-        const int64_t same = there == here ? SAME_HERE : SAME_BESIDE;
-        if (least * same < energy) {
-            const int64_t ratio = least * (1 << RATIO_BITS) / energy;
-            if (best < 0 || ratio < closest) {
-                best = clusters[i].unit;
-                closest = ratio;
-            }
+        const int64_t ratio = likeness(tables, &clusters[chosen], &clusters[i], mean + chosen * size, mean + i * size);
+        if (ratio >= 0 && (best < 0 || ratio < closest)) {
+            best = clusters[i].unit;
+            closest = ratio;
         }
     }
     return best;
@@ -304,7 +336,7 @@ static int32_t find_units(const bs_sorter_tables *tables, cluster *clusters, con
     for (uint32_t turn = 0; turn < n; turn++) {
         uint32_t chosen = n;
         for (uint32_t i = 0; i < n; i++) {
-            if (clusters[i].unit < 0 && (chosen == n || clusters[i].peak > clusters[chosen].peak)) {
+            if (clusters[i].unit < 0 && (chosen == n || clusters[i].size > clusters[chosen].size)) {
                 chosen = i;
             }
         }
@@ -420,16 +452,17 @@ int32_t bs_sorter_learn(bs_sorter_tables *tables, void *workspace, uint32_t byte
             }
         }
         learn_channel(tables, c, &seen, amplitude, &in);
+        uint32_t seen_on = 0;
+        for (int32_t k = 0; k < tables->neighbours; k++) {
+            seen_on += tables->neighbour[c][k] >= 0;
+        }
+        const uint32_t samples = (seen_on > 1 ? seen_on : 1) * (uint32_t)tables->width;
         for (int32_t row = 0; row < tables->clusters[c]; row++) {
             cluster *const one = &in.clusters[clusters];
             int16_t *const mean = in.mean + clusters++ * size;
             one->channel = (int32_t)c;
             one->row = row;
-            describe(waveform, &in, seen.count, size, one, mean);
-            one->peak = 0;
-            for (int32_t m = 0; m < tables->width; m++) {
-                one->peak = (int32_t)bs_size(mean[m]) > one->peak ? (int32_t)bs_size(mean[m]) : one->peak;
-            }
+            describe(waveform, &in, seen.count, size, samples, one, mean);
         }
     }
     tables->units = find_units(tables, in.clusters, in.mean, clusters);

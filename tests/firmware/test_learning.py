@@ -176,7 +176,9 @@ MUTATIONS = [
     ("clustering", "if (below > rank)", "if (below >= rank)"),
     ("principal", "#define ROUNDS 40", "#define ROUNDS 38"),
     ("principal", "(1 << (AXIS_BITS - 16))", "(1 << (AXIS_BITS - 17))"),
-    ("learning", "#define SAME_BESIDE 10", "#define SAME_BESIDE 2"),
+    ("learning", "#define SAME 32", "#define SAME 8"),
+    ("learning", "#define NEAR 100", "#define NEAR 1000000"),
+    ("learning", "(n + m) / (n * m)", "(n + m)"),
     ("learning", "bs_ranked(scale, count, count / 2) * 9 / 2", "bs_ranked(scale, count, count / 2) * 4"),
     ("learning", "n / 50", "n / 49"),
 ]
