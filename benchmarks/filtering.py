@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ BEGIN_US = 10_000_000
 PER_US = 4  # events
 SEGMENT, SHORT = 1_000_000, 20_000  # events of a segment, and those of them that the slowest program is given
 PIECE_US = 5000
-TURNS = 3  # of the quick programs on every segment, each with a filter of its own
 LEAST = 3.0  # times dv-processing
 HOW = {
     "bitspike": f"window {DURATION_US - 1} us, 8 neighbours",
@@ -39,28 +39,25 @@ def measure(quick: bool) -> Part:
     """Measure."""
     part = Part("Background-activity filter")
     count = 3 if quick else 20
-    turns: dict[str, list[Callable[[Any], Any]]] = {
-        "bitspike": [_ours() for _ in range(TURNS)],
-        "dv-processing": [_dv_processing() for _ in range(TURNS)],
-        "eventcv": [lambda stream: stream.background_activity_filter(DURATION_US)] * TURNS,
-        "tonic": [_tonic],
+    filters: dict[str, Callable[[Any], int]] = {
+        "bitspike": partial(_all, _ours()),
+        "dv-processing": partial(_all, _dv_processing()),
+        "eventcv": _eventcv,
+        "tonic": _tonic,
     }
-    speeds: dict[str, list[float]] = {name: [] for name in turns}
-    kept, differ = dict.fromkeys(turns, 0.0), 0
+    compared = _ours(), _dv_processing()
+    speeds: dict[str, list[float]] = {name: [] for name in filters}
+    kept, differ = dict.fromkeys(filters, 0.0), 0
     for number, events in enumerate(segments(count)):
         given = {"bitspike": pieces(events), "dv-processing": stores(events), "eventcv": stream(events), "tonic": records(events)}
-        sizes = {name: SHORT if name == "tonic" else len(events) for name in turns}
-        found: dict[str, Any] = {}
-        for turn in range(TURNS):
-            order = list(turns)[(number + turn) % len(turns) :] + list(turns)[: (number + turn) % len(turns)]
-            for name in order:
-                if turn < len(turns[name]):
-                    began = time.perf_counter()
-                    found[name] = turns[name][turn](given[name])
-                    speeds[name].append(sizes[name] / (time.perf_counter() - began) / 1e6)
-        for name, result in found.items():
-            kept[name] += 100 * _size(result) / sizes[name] / count
-        differ += differences(found["bitspike"], found["dv-processing"])
+        first = number % len(filters)
+        for name in list(filters)[first:] + list(filters)[:first]:
+            size = SHORT if name == "tonic" else len(events)
+            began = time.perf_counter()
+            found = filters[name](given[name])
+            speeds[name].append(size / (time.perf_counter() - began) / 1e6)
+            kept[name] += 100 * found / size / count
+        differ += sum(map(differences, map(compared[0], given["bitspike"]), map(compared[1], given["dv-processing"])))
     middle = {name: float(np.median(taken)) for name, taken in speeds.items()}
     ours, least, most = (np.quantile(np.divide(speeds["bitspike"], speeds["dv-processing"]), q) for q in (0.5, 0.1, 0.9))
     size = f"{count * SEGMENT / 1e6:g} million"
@@ -72,9 +69,9 @@ def measure(quick: bool) -> Part:
         Table(
             f"The same {size} events",
             f"An edge that moves and as much noise, {PER_US} Mev/s on {SENSOR.width} x {SENSOR.height} pixels, in {count} parts. "
-            f"The programs take {TURNS} turns on each part; bitspike and dv-processing are given pieces of {PIECE_US / 1000:g} ms, "
-            "and go on from part to part. What they keep is compared event for event. Medians; the ratio of the two was "
-            f"{least:.2f} to {most:.2f} in the middle 80 % of the turns.",
+            f"The programs take turns, part by part; bitspike and dv-processing are given pieces of {PIECE_US / 1000:g} ms, and go "
+            "on from part to part. What they keep is compared event for event. Medians; the ratio of the two "
+            f"was {least:.2f} to {most:.2f} in the middle 80 % of the parts.",
             ["software", "setting", "Mev/s", "bitspike is faster by", "kept, %"],
             [[name, HOW[name], speed, middle["bitspike"] / speed, kept[name]] for name, speed in middle.items()],
         )
@@ -136,46 +133,43 @@ def records(events: Events) -> np.ndarray:
     return made
 
 
-def differences(ours: list[Events], theirs: list[Any]) -> int:
-    """Return in how many places what is kept differs."""
-    mine = [np.concatenate([getattr(piece, name) for piece in ours]) for name in EVENT_COLUMNS]
-    others = np.concatenate([store.numpy() for store in theirs])
-    count = min(len(mine[0]), len(others))
+def differences(ours: Events, theirs: Any) -> int:
+    """Return in how many places what is kept of a piece differs."""
+    mine, others = [getattr(ours, name) for name in EVENT_COLUMNS], theirs.numpy()
+    count = min(len(ours), len(others))
     same = np.ones(count, bool)
     for column, name in zip(mine, others.dtype.names, strict=True):
         same &= column[:count] == others[name][:count]
-    return int(np.count_nonzero(~same)) + abs(len(mine[0]) - len(others))
+    return int(np.count_nonzero(~same)) + abs(len(ours) - len(others))
 
 
-def _size(found: Any) -> int:
-    if isinstance(found, list):
-        return sum(len(piece) for piece in found)
-    return int(found.shape[0])
+def _all(run: Callable[[Any], Any], given: list[Any]) -> int:
+    return sum(len(run(piece)) for piece in given)
 
 
-def _ours() -> Callable[[list[Events]], list[Events]]:
+def _ours() -> Callable[[Events], Events]:
     parameters = BackgroundParameters(DURATION_US - 1)
-    Background(parameters, SENSOR).process(next(iter(segments(1))))  # compiled, or its machine code loaded
-    stage = Background(parameters, SENSOR)
-    return lambda given: [stage.process(piece) for piece in given]
+    Background(parameters, SENSOR).process(next(segments(1)))  # compiled, or its machine code loaded
+    return Background(parameters, SENSOR).process
 
 
-def _dv_processing() -> Callable[[list[Any]], list[Any]]:
+def _dv_processing() -> Callable[[Any], Any]:
     from dv_processing.noise import BackgroundActivityNoiseFilter
 
     made = BackgroundActivityNoiseFilter((SENSOR.width, SENSOR.height), timedelta(microseconds=DURATION_US))
 
-    def run(given: list[Any]) -> list[Any]:
-        found = []
-        for store in given:
-            made.accept(store)
-            found.append(made.generateEvents())
-        return found
+    def run(store: Any) -> Any:
+        made.accept(store)
+        return made.generateEvents()
 
     return run
 
 
-def _tonic(given: np.ndarray) -> np.ndarray:
+def _eventcv(given: Any) -> int:
+    return int(given.background_activity_filter(DURATION_US).shape[0])
+
+
+def _tonic(given: np.ndarray) -> int:
     from tonic.functional import denoise_numpy
 
-    return denoise_numpy(given, filter_time=DURATION_US)
+    return len(denoise_numpy(given, filter_time=DURATION_US))

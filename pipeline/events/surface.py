@@ -26,7 +26,7 @@ TICK_BITS = 19
 ROWS = 2048  # a power of two
 LONG = 1 << 30  # microseconds
 LONGEST_US = 1_000_000
-AHEAD = 16  # events that what belongs to a pixel is fetched ahead
+AHEAD = 8  # events that what belongs to a pixel is fetched ahead
 
 
 @linked
@@ -55,7 +55,7 @@ def refresh(tick, surface, rows, now_tick, now):  # type: ignore[no-untyped-def]
 _operation: Any = intrinsic
 _WORD, _BYTES = ir.IntType(32), ir.IntType(8).as_pointer()
 _FOUR = ir.VectorType(_WORD, 4)
-_AROUND = 0b0111_0101_0111  # of three rows of four: the eight around the second of the second row
+_AROUND = ([-1, -1, -1, 0], [-1, 0, -1, 0], [-1, -1, -1, 0])  # of three rows of four: the eight around the second of the second
 
 
 def _rows(context: Any, builder: Any, kind: Any, surface: Any, row: Any, column: Any) -> list[Any]:
@@ -98,15 +98,14 @@ def supporters(_context: Any, surface: Any, row: Any, column: Any, now: Any, win
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         given, row, column, now, window = arguments
         clock, longest = (_four_times(builder, value) for value in (now, window))
-        near = []
-        for pointer in _rows(context, builder, signature.args[0], given, row, column):
+        count = ir.Constant(_FOUR, [0] * 4)
+        for pointer, places in zip(_rows(context, builder, signature.args[0], given, row, column), _AROUND, strict=True):
             last = builder.load(builder.bitcast(pointer, _FOUR.as_pointer()), align=4)
-            near.append(builder.icmp_unsigned("<=", builder.sub(clock, last), longest))
-        first, second, third = near
-        bits = _joined(builder, _joined(builder, first, second), _joined(builder, third, third))
-        mask = ir.IntType(16)
-        count = builder.ctpop(builder.and_(builder.bitcast(bits, mask), mask(_AROUND)))
-        return builder.zext(count, _WORD)
+            near = builder.sext(builder.icmp_unsigned("<=", builder.sub(clock, last), longest), _FOUR)
+            count = builder.sub(count, builder.and_(near, ir.Constant(_FOUR, places)))
+        for other in ([2, 3, 0, 1], [1, 0, 3, 2]):
+            count = builder.add(count, builder.shuffle_vector(count, count, ir.Constant(_FOUR, other)))
+        return builder.extract_element(count, _WORD(0))
 
     return types.uint32(surface, types.uint64, types.uint64, types.uint32, types.uint32), generate
 
@@ -114,8 +113,3 @@ def supporters(_context: Any, surface: Any, row: Any, column: Any, now: Any, win
 def _four_times(builder: Any, value: Any) -> Any:
     one = builder.insert_element(ir.Constant(_FOUR, ir.Undefined), value, _WORD(0))
     return builder.shuffle_vector(one, one, ir.Constant(_FOUR, [0] * 4))
-
-
-def _joined(builder: Any, low: Any, high: Any) -> Any:
-    count = 2 * low.type.count
-    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_WORD, count), list(range(count))))
