@@ -26,6 +26,6 @@ def made(coarse):
 
 @pytest.fixture(scope="session")
 def full():
-    """A tenth of a second of the instrument as it is, undrifted."""
-    simulator = CytometerSimulator(CytometerParameters(seconds=0.12, seed=1, drift=Drift(0, 0, 0, 0, 0, 0)))
+    """A sixth of a second of the instrument as it is, undrifted."""
+    simulator = CytometerSimulator(CytometerParameters(seconds=0.16, seed=1, drift=Drift(0, 0, 0, 0, 0, 0)))
     return simulator, list(simulator.blocks()), simulator.truth()
