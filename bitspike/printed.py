@@ -53,7 +53,7 @@ def listed(pairs: list[tuple[str, Any]]) -> RenderableType:
 
     table = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        table.add_row(Text(name, style="dim"), Text(number(value)))
+        table.add_row(Text(name, style="dim"), Text(number(value), overflow="fold"))
     return table
 
 

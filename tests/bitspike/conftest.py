@@ -101,3 +101,27 @@ def finished(recording, plan, tmp_path_factory):
     from bitspike.runner import replay
 
     return replay(recording, plan, tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture
+def refused(capsys, tmp_path, monkeypatch):
+    """A function that runs the program in an empty folder and returns its one line."""
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+
+    from bitspike.main import run
+
+    def check(*arguments):
+        before = sorted(place.rglob("*"))
+        assert run(list(map(str, arguments))) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert sorted(place.rglob("*")) == before, "something was left behind"
+        (line,) = err.splitlines()
+        assert line.startswith("bitspike: ")
+        assert "Traceback" not in line
+        assert len(line) < 400
+        return line.removeprefix("bitspike: ")
+
+    return check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_the_busiest_stretch_is_kept(recording, whole):
 
 
 def test_passages_are_kept_with_their_events(whole):
-    kept, found = whole.events("background"), whole.particles
+    found = whole.particles
     every = -(-len(found) // MOST_PASSAGES)
     assert every > 1
     assert list(whole.passages) in [list(range(0, len(found), n)) for n in (every, every + 1, 2 * every)]
@@ -152,11 +153,11 @@ def test_passages_are_kept_with_their_events(whole):
     for number, events in whole.passages.items():
         begin = max(found.first_us[number], found.last_us[number] - PASSAGE_US + 1)
         left, top, right, bottom = found.box[number]
-        inside = (kept.t_us >= begin) & (kept.t_us <= found.last_us[number])
-        inside &= (kept.x >= left) & (kept.x <= right) & (kept.y >= top) & (kept.y <= bottom)
+        inside = (EVENTS.t_us >= begin) & (EVENTS.t_us <= found.last_us[number])
+        inside &= (EVENTS.x >= left) & (EVENTS.x <= right) & (EVENTS.y >= top) & (EVENTS.y <= bottom)
         assert inside.sum() > 20
         for column in EVENT_COLUMNS:
-            assert np.array_equal(getattr(events, column), getattr(kept, column)[inside])
+            assert np.array_equal(getattr(events, column), getattr(EVENTS, column)[inside])
 
 
 def test_a_stretch_of_it(recording, tmp_path):
@@ -170,17 +171,42 @@ def test_on_the_command_line(recording, tmp_path, capsys):
     command = ["replay", str(recording), "--chain", "cytometry", "--out", str(tmp_path / "run")]
     assert run([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["counts"]["events"] == len(EVENTS)
+    counts = found["counts"]
+    assert counts["events"] == len(EVENTS)
+    assert list(counts["kept"]) == ["hot_pixels", "rate_guard", "background"]
+    assert {"particles", "doublets", "sorted", "damage"} < set(counts)
+    assert found["rates"]["events_per_s"] == pytest.approx(len(EVENTS) / counts["seconds"])
+    assert set(found["rates"]) == {"events_per_s", "particles_per_s"}
+    assert set(found["timings"]["block_us"]) == {"median", "p99", "worst"}
+    assert found["run"]["block_ms"] == 1.0
     assert run(["info", str(tmp_path / "run"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["counts"] == found["counts"]
+    assert json.loads(capsys.readouterr().out)["counts"] == counts
     assert run(command) == 0
-    assert "particles" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    for words in ("particles", "doublets", "a second", "of 1 ms batches: median", "99 % within", "worst", f"{len(EVENTS):,}"):
+        assert words in said
 
 
-@pytest.mark.parametrize("option", [("--resume",), ("--learn", "online"), ("--trained", "x"), ("--plot",)])
+def test_the_chain_that_is_chosen_where_none_is_named(recording, tmp_path, capsys):
+    assert run(["replay", str(recording), "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "chain      camera" in said
+    assert "not looked for; --chain cytometry does" in said
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "info.json").write_text(json.dumps({"format": "bitspike simulated cytometer"}))
+    shutil.copy(recording, made / "recording.raw")
+    for path in (made, made / "recording.raw"):
+        assert run(["replay", str(path), "--out", str(tmp_path / "run"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["chain"] == "cytometry"
+    assert run(["info", str(made), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["events"] == len(EVENTS)
+    assert run(["info", str(recording), "--chain", "camera", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["signal"]["width"] == SENSOR.width
+
+
+@pytest.mark.parametrize("option", [("--learn", "online"), ("--trained", "x")])
 def test_options_for_samples_are_refused(recording, option, capsys):
-    if option == ("--plot",):
-        pytest.importorskip("matplotlib")
     assert run(["replay", str(recording), "--chain", "cytometry", *option]) == 2
     assert "not for event recordings" in capsys.readouterr().err
 
