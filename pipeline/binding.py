@@ -22,7 +22,7 @@ from numba import carray, cfunc, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from pipeline.fixed import inlined
+from pipeline.fixed import inlined, linked
 from pipeline.fixed import kernel as compiled
 from pipeline.layout import names
 
@@ -137,9 +137,9 @@ def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ..
     source = _source(kernel, tables, state, kinds)
     if (file, source) not in _ENTRIES:
         # inlined, so that only this function is compiled, under a name of its own, and not the kernel as well; Python passes more
-        # than 30 arguments as one tuple, which Numba does not inline
+        # than 30 arguments as one tuple, which Numba does not inline: that is linked, as the kernel's own cache knows its file only
         few = len(inspect.signature(kernel.py_func).parameters) <= 30
-        scope = {"kernel": inlined(kernel.py_func) if few else kernel, "carray": carray, "pointer": _pointer}
+        scope = {"kernel": (inlined if few else linked)(kernel.py_func), "carray": carray, "pointer": _pointer}
         scope |= {"__name__": kernel.__module__} | {name: getattr(np, name) for name in INTEGERS}
         function = cfunc(types.int64(_WORDS, _WORDS), cache=True, error_model="numpy")(_made(source, file, scope))
         _ENTRIES[file, source] = kernel, function

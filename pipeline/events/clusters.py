@@ -2,10 +2,11 @@
 
 A track is a row of int32; the constants below name its columns. Its time is cut into bins of `bin_us` from its seed on. Within a
 bin events are summed; at its end the track's middle is moved to where they were (an alpha-beta filter with 1/2 and 1/8, in 1/256
-pixel and 1/256 pixel a bin), so that an event costs a few additions. A bin with fewer than `busy` events is idle; a track that has
-been idle for `idle_bins` is closed. Where two tracks come together, the older takes in the younger. Where the events of a track
-rise again after a valley, two particles follow each other: it is flagged, or, where the valley is deep, closed and a new one begun.
-`firmware/src/tracker.c` is the same text in C.
+pixel and 1/256 pixel a bin), so that an event costs a few additions; it is held on the sensor. The events of a bin that mark a
+passage (of one polarity, or both) are its height: one lower than `busy` is idle, and a track that has been idle for `idle_bins` is
+closed. Where two tracks come together, the older takes in the younger. Where the heights rise again after a valley, two particles
+follow each other: the passage is flagged, or, where the valley is deep, it ended there and a new one begins.
+`firmware/src/clusters.c` is the same text in C.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from pipeline.fixed import inlined, linked
 # columns of a track
 (
     ACTIVE, NUMBER, FIRST, LAST, X, Y, VX, VY, OFF, ON, LEFT, TOP, RIGHT, BOTTOM, SPREAD_X, SPREAD_Y, DUE, BIN_N, BIN_X, BIN_Y,
-    BIN_LAST, BINS, IDLE, PEAK, VALLEY, FLAGS, BUSY, BEGIN_X, BEGIN_Y, END_X, END_Y, S_T, S_X, S_Y, S_TT, S_TX, S_TY,
-) = range(37)  # fmt: skip
-FIELDS = 37
+    BIN_LAST, BINS, IDLE, PEAK, VALLEY, FLAGS, BUSY, BEGIN_X, BEGIN_Y, END_X, END_Y, S_T, S_X, S_Y, S_TT, S_TX, S_TY, MARKED,
+) = range(38)  # fmt: skip
+FIELDS = 38
 FINE = 8  # fractional bits of a track's middle and velocity
 MOST_BINS = 200
 MOST_EVENTS = 1 << 20  # of a track before it is cut
@@ -57,12 +58,27 @@ def take(track, now, x, y, polarity):  # type: ignore[no-untyped-def]
 
 
 @linked
-def end_bin(track, bin_us, busy, valley_ratio, split_ratio):  # type: ignore[no-untyped-def]
-    """End a track's bin; return True if a new particle begins with it, whose track this one must make room for."""
-    n, follows = track[BIN_N], False
+def end_bin(track, bin_us, busy, hump_ratio, split_ratio, marks, width, height):  # type: ignore[no-untyped-def]
+    """End a track's bin; return True if a new particle begins with it, whose track this one must make room for.
+
+    marks: uint32, 1 if `off` events mark a passage, 2 if `on` ones do, 3 if both.  width, height: of the sensor.
+    """
+    events = track[BIN_N]
+    marked = (track[OFF] if marks & np.uint32(1) != 0 else 0) + (track[ON] if marks & np.uint32(2) != 0 else 0)
+    n = marked - track[MARKED]
+    if n >= track[PEAK]:
+        track[PEAK] = track[VALLEY] = n
+    elif n < track[VALLEY]:
+        track[VALLEY] = n
+    elif n - track[VALLEY] >= busy and n >= 2 * track[VALLEY]:
+        if split_ratio * track[VALLEY] <= track[PEAK]:
+            return True
+        if hump_ratio * track[VALLEY] <= track[PEAK]:
+            track[FLAGS] |= DOUBLET
+            track[PEAK] = track[VALLEY] = n
     x, y = track[X], track[Y]
     if n >= busy:
-        mean_x, mean_y = (track[BIN_X] << 4) // n, (track[BIN_Y] << 4) // n  # sixteenths of a pixel
+        mean_x, mean_y = (track[BIN_X] << 4) // events, (track[BIN_Y] << 4) // events  # sixteenths of a pixel
         if track[BUSY] == 0:
             track[BEGIN_X], track[BEGIN_Y] = mean_x, mean_y
             x, y = mean_x << (FINE - 4), mean_y << (FINE - 4)
@@ -84,21 +100,13 @@ def end_bin(track, bin_us, busy, valley_ratio, split_ratio):  # type: ignore[no-
         track[IDLE] = 0
     else:
         track[IDLE] += 1
-    track[X], track[Y] = x + track[VX], y + track[VY]  # where it will be in the middle of the next bin
-    if n >= track[PEAK]:
-        track[PEAK] = track[VALLEY] = n
-    elif n < track[VALLEY]:
-        track[VALLEY] = n
-    elif n - track[VALLEY] >= busy and n >= 2 * track[VALLEY]:
-        if split_ratio * track[VALLEY] <= track[PEAK]:
-            follows = True
-        elif valley_ratio * track[VALLEY] <= track[PEAK]:
-            track[FLAGS] |= DOUBLET
-            track[PEAK] = track[VALLEY] = n
+    track[X] = min(max(x + track[VX], 0), np.int32(width) << FINE)  # where it will be in the middle of the next bin
+    track[Y] = min(max(y + track[VY], 0), np.int32(height) << FINE)
+    track[MARKED] = marked
     track[BINS] += 1
     track[DUE] = np.int32(np.uint32(np.uint32(track[DUE]) + bin_us))
     track[BIN_N] = track[BIN_X] = track[BIN_Y] = 0
-    return follows
+    return False
 
 
 @linked
@@ -112,6 +120,7 @@ def merge(one, other, least, tensor, other_tensor):  # type: ignore[no-untyped-d
     one[TOP], one[BOTTOM] = min(one[TOP], other[TOP]), max(one[BOTTOM], other[BOTTOM])
     one[SPREAD_X] += other[SPREAD_X]
     one[SPREAD_Y] += other[SPREAD_Y]
+    one[MARKED] += other[MARKED]
     one[BIN_N] += other[BIN_N]
     one[BIN_X] += other[BIN_X]
     one[BIN_Y] += other[BIN_Y]

@@ -1,5 +1,7 @@
 """Tracker: finds each particle that passes, event by event, and hands its events on in a fixed form.
 
+- **mark**: a particle's events are of either polarity, but those of one may tell better when it passed: where its light makes
+  brighter events at once, and darker ones for long afterwards. Those that `marks` names begin a track, split and end it.
 - **seed**: events that belong to no track are counted in cells of `seed_px` pixels; `seed_events` within `seed_us` begin a track.
 - **follow**: an event belongs to the track whose middle is nearest, if that is within `reach_px` along both axes; the middle
   follows the events, and coasts with its speed where there are none (see `clusters`).
@@ -9,12 +11,11 @@
   `least_events` was none. So a record is available (`idle_bins` + 1) `bin_us` after the particle's exit at the latest.
 
 A passage is flagged as a doublet if tracks merged, if it had two humps, or if it lasted longer, or was larger along either axis,
-by more than `longer_percent`, or `larger_percent`, than the typical one: the median of the passages so far that were not flagged,
-followed by steps toward each (it moves by sign, so that no outlier pulls it).
+by more than `longer_percent`, or `larger_percent`, than the typical one (see `records`).
 
 Velocity is the slope of the line through the bins' mean places (least squares); of a hologram that fills the sensor it is that of
 the pattern under the beam. Sizes are twice the mean distance of the events from the track's middle.
-`firmware/src/tracker.c` is the same text in C.
+`firmware/src/tracker.c`, with `clusters.c` and `records.c`, is the same text in C.
 """
 
 from __future__ import annotations
@@ -25,79 +26,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.blocks import DOUBLET, EVENT_COLUMNS, SPLIT, EventFormat, Events, Particles
+from pipeline.blocks import EVENT_COLUMNS, SPLIT, EventFormat, Events, Particles
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.events import clusters as c
+from pipeline.events import records as r
 from pipeline.events.clusters import FIELDS, FINE, MOST_BIN, MOST_BINS, MOST_EVENTS, begin, end_bin, merge, take
-from pipeline.events.gate import decides
+from pipeline.events.records import RECORD, finish
 from pipeline.events.tensor import mark, reciprocal
-from pipeline.events.tracker_parameters import TrackerParameters
-from pipeline.fixed import divide, kernel, linked, require_fits
+from pipeline.events.tracker_parameters import MARKS, TrackerParameters
+from pipeline.fixed import kernel, linked, require_fits
 from pipeline.layout import Field, blank, layout
 from pipeline.stage import Design, Stage
 
 LEAST_SEED_SHIFT = 2
-LEARNED = 8  # passages before typical ones are believed
-# columns of a record; times are those of the clock of 32 bits
-(
-    R_NUMBER, R_FIRST, R_LAST, R_CLOSED, R_X0, R_Y0, R_X1, R_Y1, R_OFF, R_ON, R_VX, R_VY, R_SIZE_X, R_SIZE_Y, R_LEFT, R_TOP,
-    R_RIGHT, R_BOTTOM, R_FLAGS, R_GATE,
-) = range(20)  # fmt: skip
-RECORD = 20
-PER_SECOND = 1_000_000
-
-
-@linked
-def _toward(typical, value):  # type: ignore[no-untyped-def]
-    """Move a typical value by a 64th toward another, by one at least; the first one is taken over."""
-    step = max(typical >> 6, 1)
-    if typical == 0:
-        return value
-    return typical + (step if value > typical else -step if value < typical else 0)
-
-
-@linked
-def _close(limits, bin_us, size, learned, typical, track, tensor, closed, record, record_tensor):  # type: ignore[no-untyped-def]
-    """Write a track's record, learn from it and free the track; return 1, or 0 if it was no particle.
-
-    limits: int32 [8], `least_events`, `longer_percent`, `larger_percent`, and what `decides` takes.  typical: int32 [3], duration
-    and sizes.
-    """
-    track[c.ACTIVE] = 0
-    events = np.int64(track[c.OFF]) + np.int64(track[c.ON])
-    if events < limits[0] or track[c.BUSY] < 2:
-        return 0
-    n, st, stt = np.int64(track[c.BUSY]), np.int64(track[c.S_T]), np.int64(track[c.S_TT])
-    below = (n * stt - st * st) * 16 * np.int64(bin_us)
-    record[R_VX] = divide((n * track[c.S_TX] - st * track[c.S_X]) * PER_SECOND, below)
-    record[R_VY] = divide((n * track[c.S_TY] - st * track[c.S_Y]) * PER_SECOND, below)
-    lasted = np.int64(np.uint32(np.uint32(track[c.LAST]) - np.uint32(track[c.FIRST])))
-    size_x, size_y = np.int64(track[c.SPREAD_X]) * 32 // events, np.int64(track[c.SPREAD_Y]) * 32 // events
-    flags = np.int64(track[c.FLAGS])
-    if learned[0] >= np.uint32(LEARNED):
-        if limits[1] != 0 and 100 * lasted > (100 + np.int64(limits[1])) * typical[0]:
-            flags |= DOUBLET
-        if limits[2] != 0 and 100 * size_x > (100 + np.int64(limits[2])) * typical[1]:
-            flags |= DOUBLET
-        if limits[2] != 0 and 100 * size_y > (100 + np.int64(limits[2])) * typical[2]:
-            flags |= DOUBLET
-    if flags & (DOUBLET | SPLIT) == 0 or learned[0] < np.uint32(LEARNED):
-        typical[0] = _toward(np.int64(typical[0]), lasted)
-        typical[1] = _toward(np.int64(typical[1]), size_x)
-        typical[2] = _toward(np.int64(typical[2]), size_y)
-        if learned[0] < np.uint32(LEARNED):
-            learned[0] += np.uint32(1)
-    record[R_NUMBER], record[R_FIRST], record[R_LAST] = track[c.NUMBER], track[c.FIRST], track[c.LAST]
-    record[R_CLOSED] = np.int32(closed)
-    record[R_X0], record[R_Y0], record[R_X1], record[R_Y1] = track[c.BEGIN_X], track[c.BEGIN_Y], track[c.END_X], track[c.END_Y]
-    record[R_OFF], record[R_ON], record[R_SIZE_X], record[R_SIZE_Y] = track[c.OFF], track[c.ON], size_x, size_y
-    record[R_LEFT], record[R_TOP], record[R_RIGHT], record[R_BOTTOM] = track[c.LEFT], track[c.TOP], track[c.RIGHT], track[c.BOTTOM]
-    record[R_FLAGS] = flags
-    record[R_GATE] = decides(limits[3], limits[4], limits[5], limits[6], limits[7], events, size_x, size_y, flags)
-    for k in range(size):
-        record_tensor[k] = tensor[k]
-    return 1
 
 
 @linked
@@ -111,8 +53,8 @@ def _free(tracks, most):  # type: ignore[no-untyped-def]
 
 @linked
 def _end_bins(  # type: ignore[no-untyped-def]
-    most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits, size,
-    due, active, passages, discarded, learned, typical, tracks, tensors, until, out, out_tensor, found,
+    most, bin_us, busy, idle_bins, hump_ratio, split_ratio, marks, width, height, merge_fine, speed, limits, size,
+    due, active, passages, discarded, learned, early, typical, tracks, tensors, until, out, out_tensor, found,
 ):  # fmt: skip
     """End all bins that are due at time `until` (uint32) or before, in order of time; return the number of records.
 
@@ -123,7 +65,7 @@ def _end_bins(  # type: ignore[no-untyped-def]
         for k in range(most):
             if tracks[k, c.ACTIVE] == 0 or np.uint32(tracks[k, c.DUE]) != now:
                 continue
-            follows = end_bin(tracks[k], np.uint32(bin_us), busy, hump_ratio, split_ratio)
+            follows = end_bin(tracks[k], np.uint32(bin_us), busy, hump_ratio, split_ratio, marks, width, height)
             for j in range(most):
                 if j != k and merge_fine != 0 and tracks[j, c.ACTIVE] != 0:
                     apart_x, apart_y = abs(tracks[j, c.X] - tracks[k, c.X]), abs(tracks[j, c.Y] - tracks[k, c.Y])
@@ -141,12 +83,16 @@ def _end_bins(  # type: ignore[no-untyped-def]
                 x, y = tracks[k, c.X] >> FINE, tracks[k, c.Y] >> FINE
                 if follows:
                     tracks[k, c.FLAGS] |= SPLIT
-                made = _close(limits, bin_us, size, learned, typical, tracks[k], tensors[k], now, out[found], out_tensor[found])
+                made = finish(
+                    limits, bin_us, size, learned, early, typical, tracks[k], tensors[k], now, out[found], out_tensor[found]
+                )
                 found += made
                 discarded[0] += np.uint32(1 - made)
                 if follows or full:
                     begin(tracks[k], np.int32(passages[0]), now, x, y, speed, np.uint32(bin_us))
                     tracks[k, c.FLAGS] = SPLIT
+                    if follows:  # with the bin that has ended
+                        tracks[k, c.FIRST] = np.int32(np.uint32(now - np.uint32(bin_us)))
                     tensors[k, :] = 0
                     passages[0] += np.uint32(1)
                 else:
@@ -163,9 +109,9 @@ def _end_bins(  # type: ignore[no-untyped-def]
 @kernel
 def process(  # type: ignore[no-untyped-def]
     width, height, seed_shift, seed_events, seed_us, reach_x, reach_y, merge_fine, speed, bin_us, busy, idle_bins, most, hump_ratio,
-    split_ratio, grid_columns, grid_rows, extent_x, extent_y, extent_us, cell_factor, step_factor, follow, half_x, half_y, limits,
-    size,
-    due, active, passages, discarded, missed, outside, learned, typical, seed_time, seed_count, tracks, tensors,
+    split_ratio, marks, grid_columns, grid_rows, extent_x, extent_y, extent_us, cell_factor, step_factor, follow, half_x, half_y,
+    limits, size,
+    due, active, passages, discarded, missed, outside, learned, early, typical, seed_time, seed_count, tracks, tensors,
     t, x, y, p, out, out_tensor, count, stop,
 ):  # fmt: skip
     """Follow `count` events until time `stop` (the clock's 32 bits); return the number of records.
@@ -181,17 +127,20 @@ def process(  # type: ignore[no-untyped-def]
         now, polarity = np.uint32(t[i]), np.int64(p[i] != 0)
         if active[0] != np.uint32(0) and np.int32(np.uint32(now - due[0])) >= 0:
             found = _end_bins(
-                most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits, size,
-                due, active, passages, discarded, learned, typical, tracks, tensors, now, out, out_tensor, found,
+                most, bin_us, busy, idle_bins, hump_ratio, split_ratio, marks, width, height, merge_fine, speed, limits, size,
+                due, active, passages, discarded, learned, early, typical, tracks, tensors, now, out, out_tensor, found,
             )  # fmt: skip
-        mine, nearest = -1, 1 << 30
-        if active[0] != np.uint32(0):
-            for k in range(most):
-                if tracks[k, c.ACTIVE] != 0:
-                    apart_x, apart_y = abs(column - (tracks[k, c.X] >> FINE)), abs(row - (tracks[k, c.Y] >> FINE))
-                    if apart_x <= reach_x and apart_y <= reach_y and apart_x + apart_y < nearest:
-                        mine, nearest = k, apart_x + apart_y
+        mine, nearest, left, k = -1, 1 << 30, np.int64(active[0]), 0
+        while left > 0 and k < most:
+            if tracks[k, c.ACTIVE] != 0:
+                left -= 1
+                apart_x, apart_y = abs(column - (tracks[k, c.X] >> FINE)), abs(row - (tracks[k, c.Y] >> FINE))
+                if apart_x <= reach_x and apart_y <= reach_y and apart_x + apart_y < nearest:
+                    mine, nearest = k, apart_x + apart_y
+            k += 1
         if mine < 0:
+            if (marks >> np.uint32(polarity)) & np.uint32(1) == 0:
+                continue
             u, v = row >> np.int32(seed_shift), column >> np.int32(seed_shift)
             if np.uint32(now - seed_time[u, v]) > seed_us or seed_count[u, v] == 0:
                 seed_time[u, v], seed_count[u, v] = now, 0
@@ -221,8 +170,8 @@ def process(  # type: ignore[no-untyped-def]
             np.uint32(polarity),
         )  # fmt: skip
     return _end_bins(
-        most, bin_us, busy, idle_bins, hump_ratio, split_ratio, merge_fine, speed, limits, size,
-        due, active, passages, discarded, learned, typical, tracks, tensors, np.uint32(stop), out, out_tensor, found,
+        most, bin_us, busy, idle_bins, hump_ratio, split_ratio, marks, width, height, merge_fine, speed, limits, size,
+        due, active, passages, discarded, learned, early, typical, tracks, tensors, np.uint32(stop), out, out_tensor, found,
     )  # fmt: skip
 
 
@@ -236,7 +185,7 @@ class Tracker(Stage):
     kernel = staticmethod(process)
     call = ("t", "x", "y", "p", "out_records", "out_tensors", "events", "stop")
     record_fields = RECORD
-    keeps_on_gap = ("passages", "discarded", "missed", "learned", "typical")
+    keeps_on_gap = ("passages", "discarded", "missed", "learned", "early", "typical")
 
     def __init__(self, parameters: Any, signal: EventFormat, *others: Any, **named: Any) -> None:
         super().__init__(parameters, signal, *others, **named)
@@ -257,7 +206,8 @@ class Tracker(Stage):
         signed: dict[str, Field] = dict.fromkeys(("reach_x", "reach_y", "merge_fine", "speed"), "i4")
         more: dict[str, Field] = dict.fromkeys(("bin_us", "busy", "idle_bins", "most", "hump_ratio", "split_ratio"), "i4")
         grid: dict[str, Field] = dict.fromkeys(
-            ("grid_columns", "grid_rows", "extent_x", "extent_y", "extent_us", "cell_factor", "step_factor", "follow"), "u4"
+            ("marks", "grid_columns", "grid_rows", "extent_x", "extent_y", "extent_us", "cell_factor", "step_factor", "follow"),
+            "u4",
         )
         return layout(**whole, **signed, **more, **grid, half_x="i4", half_y="i4", limits=("i4", 8), size="u4")
 
@@ -268,6 +218,7 @@ class Tracker(Stage):
         seeds = ((capacity.rows >> LEAST_SEED_SHIFT) + 1, (capacity.columns >> LEAST_SEED_SHIFT) + 1)
         return layout(
             **counts,
+            early=("i4", (3, r.EARLY)),
             typical=("i4", 3),
             seed_time=("u4", seeds),
             seed_count=("u2", seeds),
@@ -287,14 +238,14 @@ class Tracker(Stage):
         most = max(signal.width, signal.height)
         require_fits("the sum of distances", 1.0 * (MOST_EVENTS + MOST_BIN) * max(p.reach_px), 32)
         require_fits("the sum of places and times", 16.0 * most * MOST_BINS * MOST_BINS / 2, 32)
-        require_fits("the velocity's numerator", 16.0 * most * MOST_BINS**3 / 2 * PER_SECOND, 64)
+        require_fits("the velocity's numerator", 16.0 * most * MOST_BINS**3 / 2 * r.PER_SECOND, 64)
         tables = blank(cls.tables_layout(capacity))
         tables["width"], tables["height"] = signal.width, signal.height
         tables["seed_shift"], tables["seed_events"], tables["seed_us"] = p.seed_px.bit_length() - 1, p.seed_events, p.seed_us
         tables["reach_x"], tables["reach_y"] = p.reach_px
         tables["merge_fine"], tables["speed"] = p.merge_px << FINE, round(p.speed_px_us * p.bin_us * (1 << FINE))
         tables["bin_us"], tables["busy"], tables["idle_bins"], tables["most"] = p.bin_us, p.busy_events, p.idle_bins, p.tracks
-        tables["hump_ratio"], tables["split_ratio"] = p.hump_ratio, p.split_ratio
+        tables["hump_ratio"], tables["split_ratio"], tables["marks"] = p.hump_ratio, p.split_ratio, MARKS[p.marks]
         columns, rows, steps = p.grid
         tables["grid_columns"], tables["grid_rows"] = columns, rows
         tables["extent_x"], tables["extent_y"], tables["extent_us"] = columns * p.cell_px, rows * p.cell_px, steps * p.step_us
@@ -340,23 +291,23 @@ class Tracker(Stage):
         if found < 0:
             raise self.refused(found)
         out = out[:found]
-        first, last, closed = (self._exact(out[:, k], events.stop) for k in (R_FIRST, R_LAST, R_CLOSED))
+        first, last, closed = (self._exact(out[:, k], events.stop) for k in (r.FIRST, r.LAST, r.CLOSED))
         return Particles(
             events.start,
             events.stop,
-            track=out[:, R_NUMBER].copy(),
+            track=out[:, r.NUMBER].copy(),
             first_us=first,
             last_us=last,
             closed_us=closed,
-            path=out[:, R_X0 : R_Y1 + 1].copy(),
-            events=out[:, R_OFF : R_ON + 1].copy(),
-            velocity=out[:, R_VX : R_VY + 1].copy(),
-            size=out[:, R_SIZE_X : R_SIZE_Y + 1].copy(),
-            box=out[:, R_LEFT : R_BOTTOM + 1].copy(),
-            flags=out[:, R_FLAGS].astype(np.uint8),
+            path=out[:, r.X0 : r.Y1 + 1].copy(),
+            events=out[:, r.OFF : r.ON + 1].copy(),
+            velocity=out[:, r.VX : r.VY + 1].copy(),
+            size=out[:, r.SIZE_X : r.SIZE_Y + 1].copy(),
+            box=out[:, r.LEFT : r.BOTTOM + 1].copy(),
+            flags=out[:, r.FLAGS].astype(np.uint8),
             gate_us=closed.copy(),
             deadline_us=last + p.sort_us,
-            gate=out[:, R_GATE].astype(np.uint8),
+            gate=out[:, r.GATE].astype(np.uint8),
             tensor=tensor[:found],
         )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pipeline.events.clusters import MOST_REACH
 from pipeline.stage import Parameters
 
+MARKS = {"off": 1, "on": 2, "both": 3}
+MARKS = {"off": 1, "on": 2, "both": 3}
 RANGES = {
     "seed_events": (2, 10_000),
     "seed_us": (1, 100_000),
@@ -46,15 +48,18 @@ class TrackerParameters(Parameters):
     bin_us : int
         Time step of the tracks, 1 to 1000.
     busy_events : int
-        Events of a bin, below which it is idle, 1 to 10,000.
+        Events that mark a passage in a bin, below which it is idle, 1 to 10,000.
     idle_bins : int
         Idle bins that end a track, 1 to 100.
     least_events : int
         Events of a particle, 2 to 100,000.
     tracks : int
         Particles followed at a time, 1 to 32.
+    marks : str
+        The polarity of the events that begin, split and end a track: ``on``, ``off`` or ``both``.
     hump_ratio, split_ratio : int
-        How many times as many events a bin before a valley must have had for the passage to be flagged, or split in two; 2 to 1000.
+        How many times as many such events a bin before a valley must have had for the passage to be flagged, or split in two;
+        2 to 1000.
     longer_percent, larger_percent : int
         By how much a passage must last longer, or be larger, than the typical one to be flagged; 1 to 1000, 0 for never.
     grid : tuple of int
@@ -86,6 +91,7 @@ class TrackerParameters(Parameters):
     idle_bins: int = 3
     least_events: int = 300
     tracks: int = 8
+    marks: str = "both"
     hump_ratio: int = 6
     split_ratio: int = 20
     longer_percent: int = 30
@@ -105,6 +111,7 @@ class TrackerParameters(Parameters):
             number = isinstance(value, list | tuple) and len(value) == length and all(isinstance(v, int | float) for v in value)
             self.require(name, number, f"give {length} numbers")
             object.__setattr__(self, name, tuple(value))
+        self.require("marks", self.marks in MARKS, f"choose one of {', '.join(MARKS)}")
         self.require("seed_px", self.seed_px in (4, 8, 16, 32, 64, 128, 256), "choose a power of two from 4 to 256")
         for name, (low, high) in RANGES.items():
             self.require(name, low <= getattr(self, name) <= high, f"choose {low:,} to {high:,}")

@@ -67,6 +67,7 @@ DAMAGE = {  # scalar fields and values that no design gives them
         "most": 9,
         "hump_ratio": 1,
         "split_ratio": 1,
+        "marks": 4,
         "grid_columns": 0,
         "grid_rows": 256,
         "extent_x": 1 << 30,

@@ -4,8 +4,9 @@
 
 #include "bitspike/config.h"
 
-#define BS_TRACK_FIELDS 37
+#define BS_TRACK_FIELDS 38
 #define BS_TRACKER_LIMITS 8
+#define BS_TRACKER_EARLY 8
 #define BS_SEED_ROWS ((BS_MAX_ROWS >> 2) + 1) /* cells of 4 pixels at the least */
 #define BS_SEED_COLUMNS ((BS_MAX_COLUMNS >> 2) + 1)
 
@@ -25,6 +26,7 @@ typedef struct { /* what the parameters become */
     int32_t most;      /* tracks */
     int32_t hump_ratio;
     int32_t split_ratio;
+    uint32_t marks; /* events that mark a passage: 1 darker ones, 2 brighter ones, 3 both */
     uint32_t grid_columns; /* of the tensor */
     uint32_t grid_rows;
     uint32_t extent_x; /* what the grid covers, pixels and microseconds */
@@ -46,8 +48,9 @@ typedef struct { /* what one block leaves for the next; all zero to start */
     uint32_t discarded; /* that were no particles */
     uint32_t missed;    /* that there was no track for */
     uint32_t outside;   /* events outside the sensor */
-    uint32_t learned;   /* passages that the typical one was learned from, up to 8 */
-    int32_t typical[3]; /* duration in microseconds, sizes in sixteenths of a pixel */
+    uint32_t learned;   /* passages that the typical one was learned from, up to BS_TRACKER_EARLY */
+    int32_t early[3][BS_TRACKER_EARLY]; /* what these were: as typical, without fractions */
+    int32_t typical[3]; /* duration in 1/16 microseconds, sizes in 1/256 pixel */
     uint32_t seed_time[BS_SEED_ROWS][BS_SEED_COLUMNS];
     uint16_t seed_count[BS_SEED_ROWS][BS_SEED_COLUMNS];
     int32_t tracks[BS_MAX_TRACKS][BS_TRACK_FIELDS];
