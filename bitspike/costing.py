@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitspike.learning import prepared
 from bitspike.runs import Run
@@ -17,7 +17,12 @@ from firmware.room import chain_capacity, laid_chain, twin_chain
 from firmware.target import Target
 from pipeline.chain import ChainPlan, read_chain
 from pipeline.errors import BitspikeError
+from sensors.events.opening import open_events
+from sensors.events.source import EventRecording
 from sensors.recording import Recording, open_recording
+
+if TYPE_CHECKING:
+    from bitspike.event_costing import EventCost
 
 UW_PER_MHZ, CLOCK_MHZ = 5.19, 25.0  # of the chip's processor: Guo, Weisse et al. 2024, doi 10.3389/fnins.2024.1432750
 OPTIMISE = ("-O0", "-O1", "-O2", "-O3", "-Os")
@@ -100,30 +105,37 @@ class Cost:
 
 def cost(
     chain: str | Path | ChainPlan,
-    recording: str | Path | Recording,
+    recording: str | Path | Recording | EventRecording,
     *,
     on: Sequence[str] = tuple(CORES),
     start_s: float = 0.0,
     seconds: float = 0.5,
     block_ms: float = 1.0,
     spikes: int = 256,
+    events: int = 256,
+    ram_kib: int = 256,
     trained: str | Path | Run | None = None,
     optimise: str = "-O2",
-) -> Cost:
+) -> Cost | EventCost:
     """Count what every stage of a chain costs on emulated cores, and build its application for them.
 
     Parameters
     ----------
     chain : str, pathlib.Path or ChainPlan
         Name of a packaged chain, a TOML file, or a chain that was read.
-    recording : str, pathlib.Path or Recording
-        What to run it on: `WARM_S` that are not counted, so that thresholds are learned, then `seconds` that are.
+    recording : str, pathlib.Path, Recording or EventRecording
+        What to run it on: `WARM_S` that are not counted, so that thresholds are learned, then `seconds` that are; of events, see
+        `event_costing.cost_of_events`.
     on : sequence of str
         Cores.
     start_s, seconds : float
         Stretch of the recording.
     block_ms, spikes : float, int
         As for `tables`: longest block, and most sorted spikes of one.
+    events : int
+        As for `tables`: most events of a block.
+    ram_kib : int
+        RAM that a chain of events is held against, in units of 1024 bytes.
     trained : Run, str or pathlib.Path, optional
         What that run has learned; otherwise stages learn from the beginning of the recording.
     optimise : str
@@ -135,10 +147,6 @@ def cost(
         The chain, the recording or a core does not go with the others, or the C does what no firmware may: it calls itself.
     """
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
-    if plan.sensor != "electrodes":
-        raise BitspikeError(f"chain {plan.name}: is for a sensor of kind {plan.sensor}; cost takes chains of electrodes")
-    source = recording if isinstance(recording, Recording) else open_recording(recording)
-    signal = source.format
     if not 0 < seconds <= 60:
         raise BitspikeError(f"seconds: {seconds:g}; choose up to 60, of which every instruction is counted")
     if optimise not in OPTIMISE:
@@ -146,6 +154,19 @@ def cost(
     for name in on:
         if name not in CORES:
             raise BitspikeError(f"on: {name!r}; choose one of {', '.join(CORES)}")
+    if plan.sensor == "events":
+        from bitspike.event_costing import cost_of_events
+
+        seen = open_events(recording) if isinstance(recording, str | Path) else recording
+        if isinstance(seen, Recording):
+            raise BitspikeError(f"chain {plan.name}: is for events, and {seen.path} is of electrodes; choose another chain")
+        if trained is not None:
+            raise BitspikeError(f"chain {plan.name}: nothing in it is trained before; leave --trained out")
+        return cost_of_events(plan, seen, on, start_s, seconds, events, ram_kib, optimise)
+    source = open_recording(recording) if isinstance(recording, str | Path) else recording
+    if isinstance(source, EventRecording):
+        raise BitspikeError(f"chain {plan.name}: is for electrodes, and {source.path} is of events; choose the chain cytometry")
+    signal = source.format
     start, stop = stretch(source, start_s, start_s + WARM_S + seconds)
     size = block_frames(block_ms, signal.rate_hz)
     blocks = list(source.blocks(size, start, stop))

@@ -162,16 +162,21 @@ def generate(
     plan: ChainPlan, signal: Format, like: Any, run: Run | None, block_ms: float, spikes: int, events: int
 ) -> Generated | GeneratedEvents:
     """Return the C of a chain for a signal; arguments and errors as for `tables`."""
-    room = chain_capacity(plan.build(signal))
     if isinstance(signal, EventFormat):
         if run is not None:
             raise BitspikeError(f"chain {plan.name}: nothing in it is trained before; leave --trained out")
-        sent = like.source_format if isinstance(like, EventRecording) and like.source_format in DECODERS else "evt3"
-        return GeneratedEvents(laid_chain(plan, signal), room, events, sent)
+        return generate_events(plan, signal, like.source_format if isinstance(like, EventRecording) else "", events)
     if not 1 <= spikes <= 1 << 16:
         raise BitspikeError(f"spikes: {spikes}; choose 1 to 65536")
+    room = chain_capacity(plan.build(signal))
     learned = tables_of(run, plan.build(signal)) if run else None
     return Generated(laid_chain(plan, signal, learned), room, block_frames(block_ms, signal.rate_hz), spikes)
+
+
+def generate_events(plan: ChainPlan, sensor: EventFormat, sent: str, events: int) -> GeneratedEvents:
+    """Return the C of a chain of events, after the decoder of what the camera sends: of EVT3, if there is none for `sent`."""
+    room = chain_capacity(plan.build(sensor))
+    return GeneratedEvents(laid_chain(plan, sensor), room, events, sent if sent in DECODERS else "evt3")
 
 
 def _signal(plan: ChainPlan, like: Any, run: Run | None, facts: dict[str, Any]) -> Format:

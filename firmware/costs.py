@@ -15,12 +15,14 @@ from typing import Any
 
 from firmware.build import application
 from firmware.callgraph import CallGraph
+from firmware.decoding import Decoder
+from firmware.event_generate import GeneratedEvents
 from firmware.generate import Generated
 from firmware.instructions import BRANCH, DIVIDE, LOAD, LONG, MULTIPLY, PLAIN, STORE
 from firmware.machine import Counts
 from firmware.target import Target
 from firmware.twins import has
-from pipeline.blocks import Samples, Spikes
+from pipeline.blocks import EventFormat, Events, Samples, Spikes
 from pipeline.chain import Chain
 
 FURTHER, TAKEN = "each further word", "branch taken, more"
@@ -42,7 +44,7 @@ class StageCost:
     instructions, cycles : int
         Of all calls.
     samples, spikes : int
-        Of the chain's input in that time, and those that the stage took.
+        Of the chain's input in that time, and those that the stage took; of a chain of events, events both times.
     code_bytes, table_bytes, state_bytes, stack_bytes : int
         Its functions with all that they call; its structs; stack of `process`, at most.
     """
@@ -95,7 +97,7 @@ def cycles(counts: Counts, core: str) -> int:
 
 
 def measure(
-    host: Chain, there: Chain, core: str, target: Target, blocks: Sequence[Samples], warm: int
+    host: Chain, there: Chain, core: str, target: Target, blocks: Sequence[Samples] | Sequence[Events], warm: int
 ) -> tuple[list[StageCost], list[str]]:
     """Count the instructions of every stage of a chain.
 
@@ -107,7 +109,7 @@ def measure(
         Of `target`.
     target : Target
         Where `there` runs.
-    blocks : sequence of Samples
+    blocks : sequence of Samples or Events
         Input; the first `warm` are processed, but not counted.
 
     Returns
@@ -116,7 +118,8 @@ def measure(
         In order; and the labels of the stages that have no C twin.
     """
     outputs = [dict(host.process(block)) for block in blocks]
-    samples, graph = sum(block.data.size for block in blocks[warm:]), CallGraph(target.image)
+    samples = sum(block.data.size if isinstance(block, Samples) else len(block) for block in blocks[warm:])
+    graph = CallGraph(target.image)
     found: list[StageCost] = []
     without: list[str] = []
     for step in host.plan.steps:
@@ -130,16 +133,28 @@ def measure(
         with target.counting() as counts:
             for inputs in given[warm:]:
                 running.process(*inputs)
-        spikes = sum(len(one) for inputs in given[warm:] for one in inputs if isinstance(one, Spikes))
+        spikes = sum(len(one) for inputs in given[warm:] for one in inputs if isinstance(one, Spikes | Events))
         functions = [f"bs_{name}_{what}" for what in ("init", "process", "reset", "gap") if f"bs_{name}_{what}" in target.machine]
         sizes = graph.code_bytes(*functions), running.tables.nbytes, running.state.nbytes, graph.stack_bytes(f"bs_{name}_process")
         found.append(StageCost(step.label, name, core, counts.total, cycles(counts, core), samples, spikes, *sizes))
     return found, without
 
 
+def measure_decoder(name: str, sensor: EventFormat, words: bytes, warm: int, core: str, target: Target) -> StageCost:
+    """Count the instructions of the decoder of a camera's words; the first `warm` bytes of them are decoded, but not counted."""
+    decoder, graph = Decoder(name, sensor, target), CallGraph(target.image)
+    decoder.decode(words[:warm])
+    with target.counting() as counts:
+        events = len(decoder.decode(words[warm:]).t)
+    functions = [f"bs_{name}_{what}" for what in ("init", "process", "reset", "clock")]
+    sizes = graph.code_bytes(*functions), decoder.tables.nbytes, decoder.state.nbytes, graph.stack_bytes(f"bs_{name}_process")
+    return StageCost("decoder", name, core, counts.total, cycles(counts, core), events, events, *sizes)
+
+
 def application_memory(generated: Generated, core: str, optimise: str = "-O2") -> Memory:
     """Return what the application with a generated chain needs, from its image."""
-    built = application(core, generated.name, generated.files(), generated.capacity, optimise=optimise)
+    program = "events" if isinstance(generated, GeneratedEvents) else "application"
+    built = application(core, generated.name, generated.files(), generated.capacity, optimise=optimise, program=program)
     sizes, symbols = _sections(built)
     graph = CallGraph(built)
     rings = sum(symbols[f"bs_application_{ring}"][1] for ring in ("input", "output"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bitspike.costing import Cost
+    from bitspike.event_costing import EventCost
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,31 +34,39 @@ def cost(
     ] = 0.5,
     block_ms: Annotated[float, typer.Option("--block-ms", metavar="MS", help="Block that is processed at once.")] = 1.0,
     spikes: Annotated[int, typer.Option("--spikes", metavar="N", help="Most sorted spikes that a block can give.")] = 256,
+    events: Annotated[int, typer.Option("--events", metavar="N", help="Most events that the C takes at once.")] = 256,
+    ram_kib: Annotated[int, typer.Option("--ram", metavar="KIB", help="RAM that a chain of events is to fit in.")] = 256,
     on: Annotated[
         list[str], typer.Option("--on", metavar="CORE", help="cortex-m4 or rv32imc; may be repeated. Both unless given.")
     ] = [],  # noqa: B006
     optimise: Annotated[str, typer.Option("--optimise", metavar="-O", help="Level of the compiler: -O0 to -O3 or -Os.")] = "-O2",
     trained: Annotated[Path | None, typer.Option("--trained", metavar="RUN", help="Use what that run has learned.")] = None,
+    width: o.Width = None,
+    height: o.Height = None,
     *,
     facts: dict[str, Any],
 ) -> Result:
     """Count what a chain costs as firmware: instructions, memory, stack, and so clock and power; cycles are an estimate."""
     from bitspike.chains import chosen_chain
+    from bitspike.costing import Cost
     from bitspike.costing import cost as count
     from firmware.build import CORES
 
+    plan = chosen_chain(chain, settings)
     found = count(
-        chosen_chain(chain, settings),
-        o.opened(recording, facts),
+        plan,
+        o.opened_for(plan, recording, facts | o.said_sensor(width, height)),
         on=on or tuple(CORES),
         start_s=start,
         seconds=seconds,
         block_ms=block_ms,
         spikes=spikes,
+        events=events,
+        ram_kib=ram_kib,
         trained=trained,
         optimise=optimise,
     )
-    return Result(found.document(), lambda: _lines(found))
+    return Result(found.document(), lambda: _lines(found) if isinstance(found, Cost) else _event_lines(found))
 
 
 def _lines(found: Cost) -> list[RenderableType]:
@@ -91,6 +100,43 @@ def _lines(found: Cost) -> list[RenderableType]:
         ("chain", f"{found.chain}, in blocks of {found.frames} frames"),
         ("recording", found.recording),
         ("learned", found.learned),
+    ]
+    if found.without:
+        pairs.append(("not counted", f"{', '.join(found.without)}: no C twin"))
+    return [*lines, listed(pairs)]
+
+
+def _event_lines(found: EventCost) -> list[RenderableType]:
+    from bitspike.costing import CLOCK_MHZ, UW_PER_MHZ
+    from bitspike.printed import grid, listed, number
+
+    lines: list[RenderableType] = []
+    for core in found.cores:
+        about = core.document()
+        stages, memory = about["stages"], core.memory
+        ratios = ("instructions_per_event", "instructions_per_event_taken")
+        rows = [[s["label"], *(s[ratio] for ratio in ratios), s["cycles"] / s["events"]] for s in stages]
+        rows.append(["all", core.instructions, None, core.cycles])
+        sizes = [[s["label"], *(s[f"{what}_bytes"] for what in ("code", "table", "state", "stack"))] for s in stages]
+        columns = ["label", "an event", "an event that it takes", "cycles an event"]
+        lines.append(grid(f"{core.core}: instructions, counted, and cycles, estimated", columns, rows))
+        lines.append(grid(f"{core.core}: bytes", ["label", "code", "tables", "state", "stack"], sizes))
+        cure = "; crop the sensor with the stage region: states grow with its pixels"
+        fits = f"fits in {core.ram_kib} KiB" if core.fits else f"does NOT fit in {core.ram_kib} KiB{cure}"
+        timing = ", ".join(f"{what} {n}" for what, n in about["cycles_of_an_instruction"].items())
+        pairs: list[tuple[str, Any]] = [
+            ("clock", f"{number(about['mhz'])} MHz for {core.rate_hz:,.0f} events a second, as in this recording"),
+            ("power", f"{number(about['uw'])} uW, at {UW_PER_MHZ} uW/MHz"),
+            (f"fit in {CLOCK_MHZ:g} MHz", f"{about['events_per_s_in_25_mhz']:,} events a second"),
+            ("flash", f"{memory.flash:,} bytes, all of the application"),
+            ("RAM", f"{memory.ram:,} bytes: {memory.rings:,} of rings, {memory.stack_room:,} of stack: {fits}"),
+            ("stack", f"{memory.stack:,} bytes at most, by the call graph, an interrupt included"),
+            ("cycles", f"an estimate: {timing}"),
+        ]
+        lines.append(listed(pairs))
+    pairs = [
+        ("chain", f"{found.chain}, in blocks of up to {found.events} events, after a decoder of {found.decoder.upper()}"),
+        ("recording", f"{found.recording}, {found.sensor.width} x {found.sensor.height} pixels"),
     ]
     if found.without:
         pairs.append(("not counted", f"{', '.join(found.without)}: no C twin"))
