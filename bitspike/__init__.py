@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bitspike.costing import cost
+    from bitspike.cytometry import score_particles
     from bitspike.event_replay import replay_events
     from bitspike.event_runs import EventRun
     from bitspike.export import export_nwb, export_phy, read_sorting
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bitspike.scoring import Score, score
     from bitspike.training import train
     from bitspike.verifying import verify
-    from pipeline.blocks import UNSORTED, EventFormat, Events, Particles, SampleFormat, Samples, Spikes
+    from pipeline.blocks import DOUBLET, UNSORTED, EventFormat, Events, Particles, SampleFormat, Samples, Spikes
     from pipeline.chain import Chain, ChainPlan, packaged_chains, parse_chain, read_chain
     from pipeline.errors import BitspikeError, MissingExtraError
     from sensors.cytometry.parameters import CytometerParameters
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sensors.waveclus_benchmark import write_waveclus_benchmark
 
 _HOME = {
+    "DOUBLET": "pipeline.blocks",
     "UNSORTED": "pipeline.blocks",
     "BitspikeError": "pipeline.errors",
     "Chain": "pipeline.chain",
@@ -71,6 +73,7 @@ _HOME = {
     "replay": "bitspike.runner",
     "replay_events": "bitspike.event_replay",
     "score": "bitspike.scoring",
+    "score_particles": "bitspike.cytometry",
     "simulate": "sensors.neural_simulator:simulate_neural",
     "simulate_cytometry": "sensors.cytometry.recording",
     "tables": "bitspike.generating",
@@ -82,6 +85,7 @@ _HOME = {
 }
 
 __all__ = [
+    "DOUBLET",
     "UNSORTED",
     "BitspikeError",
     "Chain",
@@ -117,6 +121,7 @@ __all__ = [
     "replay",
     "replay_events",
     "score",
+    "score_particles",
     "simulate",
     "simulate_cytometry",
     "tables",

@@ -12,6 +12,8 @@ from pipeline.errors import BitspikeError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from bitspike.event_runs import EventRun
+    from bitspike.passages import PassageScore
     from sensors.cytometry.recording import SimulatedCytometry
 
 
@@ -27,6 +29,43 @@ def usual_chain(path: Path) -> str:
     from sensors.cytometry.recording import is_simulated_cytometry
 
     return "cytometry" if is_simulated_cytometry(path.parent) else "camera"
+
+
+def score_particles(run: EventRun, truth: Path | None = None) -> PassageScore:
+    """Score the particles of a run of a simulated recording.
+
+    Parameters
+    ----------
+    run : EventRun
+        A finished run of chain cytometry or the like.
+    truth : pathlib.Path, optional
+        The truth, or the folder that it is in; beside the recording unless given.
+
+    Raises
+    ------
+    BitspikeError
+        There is no truth, or the run has no particles.
+    """
+    from bitspike.passages import score_passages
+    from sensors.cytometry.recording import TRUTH
+    from sensors.cytometry.truth import read_particle_truth
+
+    recording = run.manifest.recording
+    file = Path(recording["path"]).parent / TRUTH if truth is None else truth
+    file = file / TRUTH if file.is_dir() else file
+    if truth is None and not file.is_file():
+        raise BitspikeError(f"{recording['path']}: has no {TRUTH} beside it; name the truth, of a simulated recording")
+    return score_passages(run.particles, read_particle_truth(file), recording["start"], recording["stop"])
+
+
+def score_words(score: PassageScore) -> list[tuple[str, Any]]:
+    """Return a score as a person reads it."""
+    return [
+        ("found", f"{score.found:,} of {score.particles:,} particles"),
+        ("false, split", f"{score.false:,} and {score.split:,} of {score.records:,} records"),
+        ("doublets flagged", f"{score.flagged:,} of {score.shared:,} records of several particles"),
+        ("singles flagged", f"{score.flagged_singles:,} of {score.singles:,} records of one particle"),
+    ]
 
 
 def diameters(text: str) -> tuple[float, ...]:

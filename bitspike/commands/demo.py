@@ -24,12 +24,26 @@ def demo(
     seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the recording.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same recording.")] = 1,
 ) -> Result:
-    """Simulate 68 channels with known spikes, replay them, score the result, and draw a report (ephys and plot extras)."""
+    """Simulate 68 channels with known spikes and a cytometer, replay, score, and draw a report (ephys and plot extras)."""
+    from bitspike.cytometry import score_words
     from bitspike.demo import run_demo
-    from bitspike.printed import report_line, run_summary, score_summary
+    from bitspike.event_summary import event_run_document, event_run_summary
+    from bitspike.printed import listed, report_line, run_summary, score_summary
     from bitspike.replies import run_document
 
     with progress("demo") as advance:
-        run, score, report = run_demo(out, chain, seconds, seed, advance)
-    document = {**run_document(run), "score": score.document(), "report": report}
-    return Result(document, lambda: [*score_summary(score), *run_summary(run), *report_line(report)])
+        done = run_demo(out, chain, seconds, seed, advance)
+    particles = {**event_run_document(done.particles), "score": done.passages.document()}
+    document = {**run_document(done.run), "score": done.score.document(), "particles": particles, "report": done.report}
+    return Result(
+        document,
+        lambda: [
+            *score_summary(done.score),
+            *run_summary(done.run),
+            "",
+            *event_run_summary(done.particles),
+            listed(score_words(done.passages)),
+            "",
+            *report_line(done.report),
+        ],
+    )
