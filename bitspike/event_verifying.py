@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from bitspike.event_decoding import compare_damaged, compare_decoders
 from bitspike.event_replay import stretch_us
 from bitspike.formats import said_format
 from firmware.comparing import Comparison, Tally
@@ -18,6 +19,7 @@ from pipeline.stage import Engine
 from sensors.events.source import EventRecording
 
 BLOCK_US = 5000
+MOST_DAMAGED = 100_000  # events that are encoded, damaged and decoded
 PIECE_US, EXTREME_US = 20_000, 600  # of one kind of generated events
 Engines = Callable[[Format], Sequence[Engine]]
 
@@ -42,7 +44,8 @@ def verify_events(
         The sensor, how many events there were, what was compared, and the labels of the stages that have no C twin.
     """
     sensor = said_format(plan, facts) if recording is None else recording.format
-    comparison = Comparison(plan, sensor, engines(sensor))
+    twins = engines(sensor)
+    comparison = Comparison(plan, sensor, twins)
     if not comparison.tallies:
         raise BitspikeError(f"chain {plan.name}: none of its stages has a C twin; there is nothing to compare")
     if generated > 0:
@@ -60,7 +63,12 @@ def verify_events(
             said = time.perf_counter()
             progress((end - began) / 1e6, total)
     comparison.take(_silence(end, comparison.host.latency + 1))  # what is still held back
-    return sensor, count, comparison.tallies, comparison.without
+    if generated > 0:
+        decoded = compare_damaged(generated_events(sensor, min(generated, MOST_DAMAGED), seed), sensor, twins, seed)
+    else:
+        assert recording is not None
+        decoded = compare_decoders(recording, twins)
+    return sensor, count, decoded + comparison.tallies, comparison.without
 
 
 def generated_events(sensor: EventFormat, count: int, seed: int) -> Iterator[Events]:

@@ -94,6 +94,10 @@ def opened(path: Path, facts: dict[str, Any]) -> Recording:
 
 def said_sensor(width: int | None, height: int | None) -> dict[str, int]:
     """Return what was said about an event camera, as facts."""
+    from pipeline.errors import BitspikeError
+
+    if (width is None) != (height is None):
+        raise BitspikeError("width, height: give both --width and --height, or neither")
     return {name: value for name, value in (("width", width), ("height", height)) if value is not None}
 
 

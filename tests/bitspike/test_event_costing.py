@@ -87,10 +87,16 @@ def test_sums(found):
 def test_command_says_what_does_not_fit(capsys, recordings, tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(CHAIN)
-    some = ["cost", str(path), "--seconds", "0.002", "--on", "rv32imc"]
+    some = ["cost", str(path), "--seconds", "0.002", "--on", "cortex-m4"]
     assert run([*some, str(recordings["evt2"]), "--ram", "30"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for word in ("rv32imc: instructions, counted", "decoder of EVT2", "events a second", "does NOT fit in 30 KiB; crop", "64 x 48"):
+    for word in (
+        "cortex-m4: instructions, counted",
+        "decoder of EVT2",
+        "events a second",
+        "does NOT fit in 30 KiB; crop",
+        "64 x 48",
+    ):
         assert word in text
     assert run([*some, str(recordings["dat"]), "--json"]) == 0
     (core,) = json.loads(capsys.readouterr().out)["cores"]
@@ -129,6 +135,7 @@ def test_tables_for_a_stated_sensor(capsys, tmp_path):
         (["cost", "cytometry", "{raw}", "--start", "5"], "start: 5 s is not within the recording's"),
         (["cost", "psoc68", "{raw}"], "three.raw"),
         (["tables", "cytometry", "--events", "3"], "events: 3; choose 12 to 65536"),
+        (["tables", "cytometry", "--width", "30"], "width, height: give both"),
         (["tables", "cytometry", "--like", "none.raw"], "none.raw: no such file"),
     ],
 )

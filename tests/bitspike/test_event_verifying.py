@@ -10,14 +10,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from bitspike.event_decoding import compare_decoders
 from bitspike.event_verifying import generated_events
 from bitspike.main import run
+from bitspike.verifying import verify
 from firmware import build
 from firmware.comparing import Comparison, Tally, compare
 from firmware.native import Native
 from pipeline.chain import parse_chain
 from pipeline.checks import example_events, example_sensor
-from sensors.events import write_events
+from sensors.events import open_events, write_events
 
 SENSOR = example_sensor(64, 48)
 EVENTS = example_events(6000, SENSOR, seed=3)
@@ -62,11 +64,49 @@ def test_recording_on_all_twins(capsys, chain, tmp_path):
     counts = {s["label"]: s["samples"] for s in found["stages"]}
     assert counts["hot_pixels"] > counts["background"] > 500
     assert counts["tracker"] > 3
+    assert "decoder" not in counts
+
+
+@pytest.mark.parametrize("kind", ["evt2", "evt3"])
+def test_the_decoder_too_where_the_recording_is_of_words(kind, tmp_path):
+    path = write_events(tmp_path / "made.raw", [EVENTS], kind, sensor=SENSOR)
+    found = verify(parse_chain(CHAIN), path)
+    assert [(t.label, t.stage, t.engine) for t in found.tallies[:2]] == [
+        ("decoder", kind, "native"),
+        ("decoder", kind, "cortex-m4"),
+    ]
+    assert found.differences == 0
+    assert found.tallies[0].samples == found.frames == len(EVENTS)
+
+
+def test_a_decoder_that_is_wrong_is_named(tmp_path):
+    root = tmp_path / "firmware"
+    shutil.copytree(build.ROOT, root, ignore=shutil.ignore_patterns("__pycache__", "harden"))
+    source = root / "src/evt3.c"
+    for other in build.sources(root):
+        if other.stem not in ("evt3", "version"):
+            other.unlink()
+    text = source.read_text()
+    recording = open_events(write_events(tmp_path / "made.raw", [EVENTS], sensor=SENSOR))
+    for old, new, place in (
+        ("line = place;", "line = place ^ 1u;", "event at 0 us, y: "),
+        ("state->unknown++;", "state->others++;", "unknown: 0, on the host 1"),
+    ):
+        source.write_text(text.replace(old, new))
+        engine = Native(build.host_library(["gcc"], "-O0", 24, root))
+        if "unknown" in old:
+            recording.path.write_bytes(recording.path.read_bytes() + b"\x00\xb0")
+            recording = open_events(recording.path)
+        (tally,) = compare_decoders(recording, [engine])
+        assert tally.differences > 0
+        assert tally.first.startswith(f"decoder (evt3) on native: {place}")
 
 
 def test_generated_events(capsys, chain):
     assert run(["verify", chain, "--generated", "30000", "--width", "50", "--height", "40", "--on", "native"]) == 0
-    assert "events of 50 x 40 pixels" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "events of 50 x 40 pixels" in text
+    assert text.count("decoder ") == 2  # of both formats, on damaged words
 
 
 def test_generated_events_are_what_they_say():
