@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firmware.build import COMMON, ROOT, macros, sources
-from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_stages
+from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_stages, write_words
 from firmware.harden.misra import unexplained
 from firmware.twins import has
 from pipeline.chain import load_stages
@@ -93,11 +93,17 @@ def fuzz_tables(seconds: int) -> str:
     return fuzz("fuzz_tables", write_image, seconds)
 
 
+def fuzz_words(seconds: int) -> str:
+    """Fuzz the decoders of a camera's words."""
+    return fuzz("fuzz_words", write_words, seconds)
+
+
 CHECKS: dict[str, Callable[[int], str]] = {
     "gcc -fanalyzer": analyse,
     "cppcheck, MISRA": misra,
     "libFuzzer, stages": fuzz_stages,
     "libFuzzer, tables": fuzz_tables,
+    "libFuzzer, words of a camera": fuzz_words,
 }
 
 

@@ -99,3 +99,22 @@ def write_image(folder: Path) -> int:
         for right in (0, 1):  # whether the check sum is to be set right
             (folder / f"image_{count}_{right}").write_bytes(bytes([2 * words + right]) + image_bytes(chain, room()))
     return 2 * len(texts)
+
+
+def write_words(folder: Path) -> int:
+    """Write streams of both formats to `folder`, as ``fuzz_words.c`` takes them: sound, damaged, and random; return how many."""
+    rng, count, n = np.random.default_rng(0), 0, 400
+    row, column, clock = rng.integers(0, 30, n), rng.integers(0, 40, n), np.arange(n) // 4
+    for number, bits, word in ((0, 28, "<u4"), (1, 12, "<u2")):
+        events = (clock % 64 << 22 | column << 11 | row) if number == 0 else 2 << 12 | column
+        sound = np.where(np.arange(n) % 5 == 0, 8 << bits | clock // 16, events)
+        if number == 1:
+            kinds = rng.choice([0, 2, 3, 4, 5, 6], n)
+            sound = np.where(np.arange(n) % 3 == 1, kinds << 12 | np.where(kinds > 3, rng.integers(0, 4096, n), column), sound)
+        leaps = np.where(rng.random(n) < 0.02, 8 << bits | rng.integers(0, 1 << bits, n), sound)
+        for words in (sound, leaps, rng.integers(0, 1 << bits + 4, n), sound[:0]):
+            for step in (0, 40):
+                head = bytes([number, 5, 4, 3, 7, step, 0, 0])
+                (folder / f"words_{count}").write_bytes(head + words.astype(word).tobytes())
+                count += 1
+    return count
