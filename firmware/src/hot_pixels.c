@@ -5,13 +5,13 @@
 #define LEARNING 1u
 #define LEARNED 2u
 
-/* Sets the counts of hot pixels to BS_HOT and all others to 0; a hot pixel that was found no longer counts for its neighbours. */
+/* Sets the bits of hot pixels; one that was found no longer counts for its neighbours. Then all counts are 0. */
 static void learn(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state)
 {
     for (uint32_t row = 1; row <= tables->height; row++) {
         for (uint32_t column = 1; column <= tables->width; column++) {
             const uint32_t mine = state->counts[row][column];
-            if (mine < tables->least || mine == BS_HOT) {
+            if (mine < tables->least) {
                 continue;
             }
             uint32_t most = 0;
@@ -24,18 +24,14 @@ static void learn(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state
                 }
             }
             if (mine > most * tables->ratio && mine > 1u) {
+                uint8_t *const bits = &state->mask[row - 1u][(column - 1u) >> 3];
                 state->counts[row][column] = (uint16_t)BS_HOT;
+                *bits = (uint8_t)(*bits | (1u << ((column - 1u) & 7u)));
                 state->found++;
             }
         }
     }
-    for (uint32_t row = 1; row <= tables->height; row++) {
-        for (uint32_t column = 1; column <= tables->width; column++) {
-            if (state->counts[row][column] != BS_HOT) {
-                state->counts[row][column] = 0;
-            }
-        }
-    }
+    bs_clear(state->counts, sizeof state->counts);
 }
 
 int32_t bs_hot_pixels_init(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state)
@@ -70,8 +66,8 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
             state->outside++;
             continue;
         }
-        uint16_t *const mine = &state->counts[row + 1u][column + 1u];
         if (BS_SELDOM(!learned)) {
+            uint16_t *const mine = &state->counts[row + 1u][column + 1u];
             const uint32_t now = (uint32_t)t[i];
             if (state->phase == 0) {
                 state->phase = LEARNING;
@@ -85,7 +81,7 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
                 *mine = (uint16_t)(*mine + 1u);
             }
         }
-        const uint32_t hot = *mine == BS_HOT;
+        const uint32_t hot = ((uint32_t)state->mask[row][column >> 3] >> (column & 7u)) & 1u;
         out_t[n] = t[i];
         out_x[n] = x[i];
         out_y[n] = y[i];

@@ -2,7 +2,7 @@
 
 Over the first `learn_ms` every pixel's events are counted and passed on. Then a pixel is hot if it had at least `rate_hz` and
 more than `ratio` times as many events as the busiest of its eight neighbours, and more than one: what moves through the picture
-makes neighbours fire as well. From then on the events of hot pixels are dropped. The mask survives a gap.
+makes neighbours fire as well. From then on the events of hot pixels are dropped. The mask, a bit a pixel, survives a gap.
 `firmware/src/hot_pixels.c` is the same text in C.
 """
 
@@ -17,14 +17,12 @@ import numpy as np
 from pipeline.blocks import EventFormat
 from pipeline.capacity import Capacity
 from pipeline.events.filtering import EventStage
-from pipeline.events.surface import AHEAD
 from pipeline.fixed import kernel, linked
-from pipeline.lanes import fetch
 from pipeline.layout import blank, layout
 from pipeline.stage import Design, Parameters
 
 LEARNING, LEARNED = 1, 2  # values of the state's `phase`; 0 before the first event
-HOT = 65535  # in place of a count
+HOT = 65535  # in place of a count, while the others are looked through
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,12 @@ class HotPixelsParameters(Parameters):
 
 
 @linked
-def _learn(least, ratio, width, height, found, counts):  # type: ignore[no-untyped-def]
-    """Set the counts of hot pixels to `HOT` and all others to 0; a hot pixel that was found no longer counts for its neighbours."""
+def _learn(least, ratio, width, height, found, counts, mask):  # type: ignore[no-untyped-def]
+    """Set the bits of hot pixels; one that was found no longer counts for its neighbours. Then all counts are 0."""
     for row in range(1, np.int64(height) + 1):
         for column in range(1, np.int64(width) + 1):
             mine = np.uint32(counts[row, column])
-            if mine < least or mine == np.uint32(HOT):
+            if mine < least:
                 continue
             most = np.uint32(0)
             for r in range(row - 1, row + 2):
@@ -66,24 +64,20 @@ def _learn(least, ratio, width, height, found, counts):  # type: ignore[no-untyp
                         most = max(most, np.uint32(counts[r, c]))
             if mine > np.uint32(most * ratio) and mine > np.uint32(1):
                 counts[row, column] = np.uint16(HOT)
+                mask[row - 1, (column - 1) >> 3] |= np.uint8(1 << ((column - 1) & 7))
                 found[0] += np.uint32(1)
-    for row in range(1, np.int64(height) + 1):
-        for column in range(1, np.int64(width) + 1):
-            if counts[row, column] != HOT:
-                counts[row, column] = np.uint16(0)
+    counts[:] = 0
 
 
 @kernel
 def process(  # type: ignore[no-untyped-def]
-    learn_us, least, ratio, width, height, phase, began, outside, dropped, found, counts,
+    learn_us, least, ratio, width, height, phase, began, outside, dropped, found, counts, mask,
     t, x, y, p, out_t, out_x, out_y, out_p, count,
 ):  # fmt: skip
     """Copy the events of pixels that are not hot; return how many."""
     n, one, gone = np.uint64(0), np.uint64(1), np.uint32(0)
     learned = phase[0] == np.uint32(LEARNED)
     for i in range(np.uint64(count)):
-        later = min(i + np.uint64(AHEAD), np.uint64(count) - one)
-        fetch(counts, np.int64(y[later]) + 1, np.int64(x[later]) + 1)
         column, row = np.uint64(x[i]), np.uint64(y[i])
         if column >= width or row >= height:
             outside[0] += np.uint32(1)
@@ -93,15 +87,15 @@ def process(  # type: ignore[no-untyped-def]
             if phase[0] == np.uint32(0):
                 phase[0], began[0] = np.uint32(LEARNING), now
             if np.uint32(now - began[0]) >= learn_us:
-                _learn(least, ratio, width, height, found, counts)
+                _learn(least, ratio, width, height, found, counts, mask)
                 phase[0] = np.uint32(LEARNED)
                 learned = True
             elif counts[row + one, column + one] < HOT - 1:
                 counts[row + one, column + one] += np.uint16(1)
-        hot = counts[row + one, column + one] == HOT
+        hot = (np.uint32(mask[row, column >> np.uint64(3)]) >> np.uint32(column & np.uint64(7))) & np.uint32(1)
         out_t[n], out_x[n], out_y[n], out_p[n] = t[i], x[i], y[i], p[i]
-        n += np.uint64(not hot)
-        gone += np.uint32(hot)
+        n += np.uint64(np.uint32(1) - hot)
+        gone += hot
     dropped[0] += gone
     return np.int64(n)
 
@@ -112,7 +106,7 @@ class HotPixels(EventStage):
     name = "hot_pixels"
     Parameters = HotPixelsParameters
     kernel = staticmethod(process)
-    keeps_on_gap = ("phase", "began", "found", "counts")
+    keeps_on_gap = ("phase", "began", "found", "counts", "mask")
 
     @classmethod
     def tables_layout(cls, capacity: Capacity) -> np.dtype:
@@ -123,7 +117,8 @@ class HotPixels(EventStage):
     def state_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_hot_pixels_state``."""
         scalars = dict.fromkeys(("phase", "began", "outside", "dropped", "found"), "u4")
-        return layout(**scalars, counts=("u2", (capacity.rows + 2, capacity.columns + 2)))
+        counts, mask = (capacity.rows + 2, capacity.columns + 2), (capacity.rows, -(-capacity.columns // 8))
+        return layout(**scalars, counts=("u2", counts), mask=("u1", mask))
 
     @classmethod
     def design(cls, parameters: HotPixelsParameters, signal: EventFormat, capacity: Capacity) -> Design:

@@ -4,7 +4,7 @@
 
 #include "bitspike/config.h"
 
-#define BS_HOT 65535u
+#define BS_HOT 65535u /* in place of a count, while the others are looked through */
 
 typedef struct { /* what the parameters become */
     uint32_t learn_us; /* for how long events are counted */
@@ -20,7 +20,8 @@ typedef struct { /* what one block leaves for the next; all zero to start */
     uint32_t outside; /* events outside the sensor */
     uint32_t dropped;
     uint32_t found;   /* hot pixels */
-    uint16_t counts[BS_MAX_ROWS + 2][BS_MAX_COLUMNS + 2]; /* margin 1; BS_HOT of a hot pixel, else 0 once learned */
+    uint16_t counts[BS_MAX_ROWS + 2][BS_MAX_COLUMNS + 2]; /* while counting; with a margin of 1 */
+    uint8_t mask[BS_MAX_ROWS][(BS_MAX_COLUMNS + 7) / 8]; /* a bit a pixel: 1 of a hot one, bit 0 of a byte on the left */
 } bs_hot_pixels_state;
 
 /* Checks the tables and sets the state to start from; returns 0 or BS_BAD_TABLES. */
