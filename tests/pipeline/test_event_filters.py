@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from numba import njit
 
 from pipeline.blocks import EVENT_COLUMNS, EventFormat, Events
 from pipeline.checks import example_events, example_sensor
@@ -19,6 +20,7 @@ from pipeline.events.pooling import Pooling, PoolingParameters
 from pipeline.events.rate_guard import RateGuard, RateGuardParameters
 from pipeline.events.refractory import Refractory, RefractoryParameters
 from pipeline.events.region import Region, RegionParameters
+from pipeline.events.surface import fetch_around, supporters
 
 SENSOR = example_sensor()
 EVENTS = example_events(8000, SENSOR, seed=5)
@@ -81,6 +83,32 @@ def test_background_is_that_of_dv_processing(duration):
     kept = theirs.generateEvents().numpy()
     expected = [(t - 10_000_000, x, y, p) for t, x, y, p in zip(*(kept[n].tolist() for n in kept.dtype.names), strict=True)]
     assert filtered(Background, BackgroundParameters(duration - 1)) == expected  # it asks for less than the duration
+
+
+@njit
+def counted(surface, now, window, out):
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            fetch_around(surface, row + (1 << 20), column)  # which changes nothing, wherever it is
+            out[row, column] = supporters(surface, row, column, now, window)
+
+
+@pytest.mark.parametrize("now", [5, 1 << 31, (1 << 32) - 1])
+@pytest.mark.parametrize("window", [0, 3, (1 << 32) - 1])
+def test_supporters_are_the_eight_around_within_the_window(now, window):
+    ages = np.random.default_rng(1).integers(0, 7, (12, 9)).astype(np.uint32)
+    memory = np.concatenate([(now - ages).astype(np.uint32).ravel(), np.zeros(1, np.uint32)])  # and one number after the surface
+    found = np.zeros((10, 7), np.uint32)
+    counted(memory[:-1].reshape(ages.shape), np.uint32(now), np.uint32(window), found)
+    near = ages <= window
+    expected = sum(near[dy : dy + 10, dx : dx + 7].astype(int) for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_number_follows_the_surface():
+    fields = Background.state_layout(Background.needed(BackgroundParameters(), SENSOR)).fields
+    (kind, at), (_, after) = fields["last"][:2], fields["outside"][:2]
+    assert at + kind.itemsize == after
 
 
 def test_background_is_correlation_of_radius_one_without_polarity():
