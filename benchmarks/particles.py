@@ -68,10 +68,9 @@ def throughput(part: Part, recording: EventRecording, chain: Chain, rounds: int)
     for name, run in (ours | theirs).items():
         speed, found = events / taken[name] / 1e6, run()
         rows.append([name, speed, taken[name] / taken[next(iter(ours))], found])
-        if name in ours:
-            part.requirements.append(
-                Requirement(f"EVT3 to particles with the chain {CHAIN}, {name[10:]}", speed, LEAST_MEVS, "Mev/s")
-            )
+    assert len({row[-1] for row in rows[: len(ours)]}) == 1, "other particles in other blocks"
+    what = f"EVT3 to particles with the chain {CHAIN}, blocks of {BLOCKS_MS[-1]} ms"
+    part.requirements.append(Requirement(what, rows[len(ours) - 1][1], LEAST_MEVS, "Mev/s"))
     part.tables.append(
         Table(
             "From EVT3 to particles",
@@ -126,13 +125,13 @@ def latency(part: Part, recording: EventRecording, chain: Chain) -> None:
         micros, sizes = each(chain.process, blocks), np.array([len(block) for block in blocks])
         middle, late = (float(value) for value in np.quantile(micros, [0.5, 0.99]))
         rows.append([name, float(sizes.mean() / 1000), sizes.max() / 1000, middle, late, float(micros.max())])
-        what = f"Blocks of 1 ms of {rows[-1][1]:.1f} Mev/s {name}, chain {CHAIN}: 99th percentile of processing"
-        part.requirements.append(Requirement(what, late / 1000, LONGEST_MS, "ms", at_least=False))
+    what = f"Blocks of 1 ms at {rows[-1][1]:.1f} Mev/s, chain {CHAIN}: 99th percentile of processing"
+    part.requirements.append(Requirement(what, rows[-1][4] / 1000, LONGEST_MS, "ms", at_least=False))
     part.tables.append(
         Table(
             "Blocks of 1 ms",
-            "Microseconds of processing from a block's events to its particles. A particle's events come within half a ms; "
-            f"spread evenly, every block has {EVEN_HZ / 1e6:g} thousand events, in the order in which they were recorded.",
+            "Microseconds of processing from a block's events to its particles. A particle's events come within half a ms, so that "
+            f"some blocks have many times the mean; spread evenly, in the recording's order, all have {EVEN_HZ / 1e6:g} thousand.",
             ["events", "Mev/s", "most in a block, thousand", "us a block, median", "99th percentile", "worst"],
             rows,
         )
