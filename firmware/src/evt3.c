@@ -7,8 +7,6 @@
 #define MASK 0xFFFu   /* of the value of TIME_HIGH */
 #define NOWHERE 4096u /* a row or column outside of every sensor */
 
-static const uint8_t LOWEST[16] = {0, 1, 2, 5, 3, 9, 6, 11, 15, 4, 8, 10, 14, 7, 13, 12}; /* place of the lowest bit set, of 16 */
-
 int32_t bs_evt3_init(const bs_evt3_tables *tables, bs_evt3_state *state)
 {
     bs_evt3_reset(state);
@@ -94,6 +92,7 @@ static uint32_t clipped(bs_evt3_state *state, uint32_t bits, uint32_t fits)
 /* Decodes words until they or the room end, or a time is doubted; returns how many. */
 BS_APART uint32_t run(const bs_evt3_tables *tables, bs_evt3_state *state, const uint8_t *from, uint32_t words, bs_given *out)
 {
+    static const uint8_t LOWEST[16] = {0, 1, 2, 5, 3, 9, 6, 11, 15, 4, 8, 10, 14, 7, 13, 12}; /* place of the lowest bit set */
     const uint32_t width = tables->width, height = tables->height, room = out->room;
     int64_t *const t = out->t;
     uint16_t *const x = out->x, *const y = out->y;

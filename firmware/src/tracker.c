@@ -28,8 +28,8 @@ static void merge_near(const bs_tracker_tables *tables, bs_tracker_state *state,
 {
     for (uint32_t j = 0; tables->merge_fine != 0 && j < (uint32_t)tables->most; j++) {
         int32_t *const mine = state->tracks[k], *const near = state->tracks[j];
-        if (j == k || near[ACTIVE] == 0 || bs_distance(near[X], mine[X]) > tables->merge_fine
-            || bs_distance(near[Y], mine[Y]) > tables->merge_fine) {
+        if (j == k || near[ACTIVE] == 0 || bs_apart(near[X], mine[X]) > tables->merge_fine
+            || bs_apart(near[Y], mine[Y]) > tables->merge_fine) {
             continue;
         }
         state->active--;
@@ -107,7 +107,7 @@ BS_INLINE int32_t nearest(const bs_tracker_tables *tables, const bs_tracker_stat
         const int32_t *const track = state->tracks[k];
         if (track[ACTIVE] != 0) {
             left--;
-            const int32_t apart_x = bs_distance(column, track[X] >> FINE), apart_y = bs_distance(row, track[Y] >> FINE);
+            const int32_t apart_x = bs_apart(column, track[X] >> FINE), apart_y = bs_apart(row, track[Y] >> FINE);
             if (apart_x <= tables->reach_x && apart_y <= tables->reach_y && apart_x + apart_y < least) {
                 mine = k;
                 least = apart_x + apart_y;

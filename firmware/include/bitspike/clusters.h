@@ -26,7 +26,7 @@ BS_INLINE int32_t bs_most(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
-BS_INLINE int32_t bs_distance(int32_t a, int32_t b)
+BS_INLINE int32_t bs_apart(int32_t a, int32_t b)
 {
     return (int32_t)bs_size(bs_subtract(a, b));
 }
@@ -42,8 +42,8 @@ BS_INLINE void bs_track_take(int32_t *track, uint32_t now, int32_t x, int32_t y,
     track[RIGHT] = bs_most(track[RIGHT], x);
     track[TOP] = bs_least(track[TOP], y);
     track[BOTTOM] = bs_most(track[BOTTOM], y);
-    track[SPREAD_X] = bs_add(track[SPREAD_X], bs_distance(x, track[X] >> FINE));
-    track[SPREAD_Y] = bs_add(track[SPREAD_Y], bs_distance(y, track[Y] >> FINE));
+    track[SPREAD_X] = bs_add(track[SPREAD_X], bs_apart(x, track[X] >> FINE));
+    track[SPREAD_Y] = bs_add(track[SPREAD_Y], bs_apart(y, track[Y] >> FINE));
     track[BIN_N]++;
     track[BIN_X] = bs_add(track[BIN_X], x);
     track[BIN_Y] = bs_add(track[BIN_Y], y);
