@@ -48,7 +48,7 @@ def info(
     from bitspike.event_runs import EventRun, is_event_run
     from bitspike.event_summary import event_run_document, event_run_summary
     from bitspike.formats import said_format
-    from bitspike.runs import Run, is_run
+    from bitspike.runs import MANIFEST, Run, is_run, partial
     from pipeline.chain import packaged_chains, read_chain
     from sensors.events.opening import is_events, open_events
 
@@ -56,7 +56,7 @@ def info(
     if what in packaged_chains() or path.suffix == ".toml":
         plan = read_chain(what)
         return _chain(plan.build(said_format(plan, facts)))
-    if is_run(path):
+    if is_run(path) or (not path.exists() and (partial(path) / MANIFEST).is_file()):  # of an interrupted one the error tells
         from bitspike.printed import run_summary
         from bitspike.replies import run_document
 

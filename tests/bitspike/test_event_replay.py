@@ -12,7 +12,7 @@ import pytest
 import bitspike.playing as playing
 from bitspike.event_examples import MOST_PASSAGES, PASSAGE_US
 from bitspike.event_replay import replay_events
-from bitspike.event_runs import is_event_run
+from bitspike.event_runs import EventRun, is_event_run
 from bitspike.main import run
 from pipeline.blocks import EVENT_COLUMNS, PARTICLE_COLUMNS
 from pipeline.chain import parse_chain
@@ -116,7 +116,7 @@ def test_stopped_and_resumed_is_the_same(recording, whole, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_only_the_same_recording_and_chain_are_resumed(recording, tmp_path, monkeypatch):
+def test_only_the_same_recording_and_chain_are_resumed(recording, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(playing, "PROGRESS_EVERY_NS", 0)
 
     def interrupt(*_):
@@ -124,6 +124,10 @@ def test_only_the_same_recording_and_chain_are_resumed(recording, tmp_path, monk
 
     with pytest.raises(KeyboardInterrupt):
         replayed(recording, tmp_path / "run", progress=interrupt)
+    with pytest.raises(BitspikeError, match="it was interrupted: replay with --resume"):
+        EventRun(tmp_path / "run")
+    assert run(["info", str(tmp_path / "run")]) == 2
+    assert "it was interrupted: replay with --resume" in capsys.readouterr().err
     other = tmp_path / "other.raw"
     write_events(other, [example_events(20_000, SENSOR, seed=3)], sensor=SENSOR)
     for again, chain in ((other, CHAIN), (recording, CHAIN.replace("150", "160"))):
