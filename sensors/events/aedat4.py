@@ -19,12 +19,13 @@ import numpy as np
 
 from pipeline.blocks import EventFormat, Events
 from pipeline.errors import BitspikeError, MissingExtraError
-from pipeline.fixed import kernel
+from pipeline.fixed import inlined, kernel
 from pipeline.layout import blank, layout, variables
 from sensors.events.source import Columns, EventRecording, Piece
 from sensors.events.stated import EventFacts
 
 COMPRESSIONS = ("none", "lz4", "zstd")
+TOGETHER = 1 << 15  # events of a piece, about
 CAMERA = "bitspike"
 
 
@@ -53,9 +54,30 @@ STATE = layout(
 )
 
 
+@inlined
+def plain(width, height, time, words, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
+    """Take events apart as if all were in order and within the sensor, a column at a time; return whether they are."""
+    wrong = np.int64(words[0, 0] < time)
+    for i in range(count):
+        t_out[i] = words[i, 0]
+    for i in range(1, count):
+        wrong |= np.int64(t_out[i] < t_out[i - 1])
+    for i in range(count):
+        rest = words[i, 1]
+        x_out[i] = rest
+        y_out[i] = rest >> 16
+        p_out[i] = (rest >> 32) & 1
+    for i in range(count):
+        wrong |= np.int64(x_out[i] >= width) | np.int64(y_out[i] >= height)
+    return wrong == 0
+
+
 @kernel
 def decode_packet(width, height, time, outside, held, words, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
-    """Take events of 16 bytes apart, int64 [count, 2]; return how many are within the sensor."""
+    """Take events of 16 bytes apart, int64 [count, 2], one at least; return how many are within the sensor."""
+    if plain(width, height, time[0], words, count, t_out, x_out, y_out, p_out):
+        time[0] = words[count - 1, 0]
+        return np.int64(count)
     n, now, back = np.uint64(0), time[0], np.int64(0)
     for i in range(count):
         when, rest = words[i, 0], words[i, 1]
@@ -85,20 +107,31 @@ class _PacketReader:
         recording, fields = _opened(self.path), variables(state)
         for _ in range(done):
             recording.getNextEventBatch()
-        while True:
-            try:
-                batch = recording.getNextEventBatch()
-            except RuntimeError as error:
-                raise BitspikeError(f"{self.path}: packet {done}: {str(error).splitlines()[0]}") from None
-            if batch is None:
-                return
-            done += 1
-            words = batch.numpy().view(np.int64).reshape(-1, 2)
-            room = len(words) + 1
+        error: RuntimeError | None = None
+        while error is None:
+            packets: list[np.ndarray] = []
+            while sum(map(len, packets)) < TOGETHER:
+                try:
+                    batch = recording.getNextEventBatch()
+                except RuntimeError as damage:
+                    error = damage
+                    break
+                if batch is None:
+                    break
+                done += 1
+                packets.append(batch.numpy().view(np.int64).reshape(-1, 2))
+            packets = [words for words in packets if len(words)]
+            n, room = 0, sum(map(len, packets)) + 1
             columns = Columns(np.empty(room, np.int64), np.empty(room, "u2"), np.empty(room, "u2"), np.empty(room, "u1"))
-            n = decode_packet(self.sensor.width, self.sensor.height, *fields, words, len(words), *columns)
-            counts = {"outside": int(state["outside"]), "held": int(state["held"])}
-            yield Piece(Columns(*(c[:n] for c in columns)), (done, state.copy()), counts)
+            for words in packets:
+                rest = (column[n:] for column in columns)
+                n += decode_packet(self.sensor.width, self.sensor.height, *fields, words, len(words), *rest)
+            if packets:
+                counts = {"outside": int(state["outside"]), "held": int(state["held"])}
+                yield Piece(Columns(*(c[:n] for c in columns)), (done, state.copy()), counts)
+            elif error is None:
+                return
+        raise BitspikeError(f"{self.path}: packet {done}: {str(error).splitlines()[0]}") from None
 
 
 def read_aedat4(path: Path, facts: EventFacts) -> EventRecording:

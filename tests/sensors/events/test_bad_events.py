@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.blocks import EventFormat
 from pipeline.errors import BitspikeError
-from sensors.events import open_events, write_events
+from pipeline.layout import blank, variables
+from sensors.events import aedat4, open_events, write_events
 from sensors.events.opening import is_events
 
 SENSOR = EventFormat(200, 150)
@@ -213,6 +214,37 @@ def test_aedat4_of_something_else(tmp_path, made):
     path.write_bytes(b"#!AER-DAT4.0\r\n" + bytes(100))
     with pytest.raises(BitspikeError, match="not a whole AEDAT 4 file"):
         open_events(path)
+
+
+@pytest.mark.parametrize("damage", [None, "time", "first", "x", "y"])
+def test_packets_of_aedat4_in_and_out_of_order(damage):
+    """In plain Python: times never go back, and what is beyond the sensor is counted."""
+    rng, width, height = np.random.default_rng(5), 300, 200
+    x, y, p = (rng.integers(0, most, 500) for most in (width, height, 2))
+    t = np.sort(rng.integers(50, 9000, 500))
+    if damage == "time":
+        t[[3, 200, 499]] -= 5000
+    if damage == "first":
+        t[0] = 3
+    if damage == "x":
+        x[[0, 77]] = width, 65_535
+    if damage == "y":
+        y[[77, 499]] = 65_535, height
+    words = np.stack([t, x | y << 16 | p << 32], axis=1)
+    state = blank(aedat4.STATE)
+    state["time"] = 40
+    given = [np.zeros(501, kind) for kind in ("i8", "u2", "u2", "u1")]
+    n = aedat4.decode_packet(width, height, *variables(state), words, 500, *given)
+    rows, now, held = [], 40, 0
+    for when, *place in zip(t.tolist(), x.tolist(), y.tolist(), p.tolist(), strict=True):
+        held += when < now
+        now = max(now, when)
+        if place[0] < width and place[1] < height:
+            rows.append((now, *place))
+    assert list(zip(*(column[:n].tolist() for column in given), strict=True)) == rows
+    assert (state["time"], state["held"], state["outside"]) == (now, held, 500 - len(rows))
+    assert (held > 0) == (damage in ("time", "first"))
+    assert (len(rows) < 500) == (damage in ("x", "y"))
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
