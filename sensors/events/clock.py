@@ -18,38 +18,79 @@ TIME_HIGH = 8  # the type of such a word, in the highest four bits of all three 
 LOOK = 4096  # words to look ahead
 NEAR = 16  # units: where the next TIME_HIGH may be if the one before it was damaged
 BACK = 16  # units
-BELIEVE, REFUSE, WAIT = 1, 0, -1
+WAIT = -1
 
 
 @kernel
-def believe(words, at, count, final, kind_shift, high_shift, mask, high):  # type: ignore[no-untyped-def]
-    """Judge the TIME_HIGH word at `at`, whose value is not `high` nor the one after it.
+def begin(words, count, kind_shift, high_shift, mask, unit, started, early, base, time):  # type: ignore[no-untyped-def]
+    """Pass over words up to the first TIME_HIGH, which sets `base` and `time`, and count the others as `early`.
 
     Parameters
     ----------
     words : numpy.ndarray
         Unsigned words [count].
-    at, count : int
-        The word to judge, and how many there are.
-    final : int
-        1 where nothing comes after `words`.
+    count : int
+        How many there are.
     kind_shift, high_shift, mask : int
         Where type and value are in a word.
-    high : int
-        Value of the clock now, within `mask`.
+    unit : int
+        Bits of the time below the value.
+    started, early, base, time : numpy.ndarray
+        Fields of a decoder's state; nothing is done where it has `started`.
 
     Returns
     -------
     int
-        `BELIEVE`, `REFUSE`, or `WAIT`: it needs more words than there are.
+        How many words were passed over, that one included.
+    """
+    first = 0
+    while started[0] == 0 and first < count:
+        word = np.int64(words[first])
+        if (word >> kind_shift) & 15 == TIME_HIGH:
+            started[0] = 1
+            base[0] = ((word >> high_shift) & mask) << unit
+            time[0] = base[0]
+        else:
+            early[0] += 1
+        first += 1
+    return first
+
+
+@kernel
+def raised(words, at, count, final, kind_shift, high_shift, mask, high, refused):  # type: ignore[no-untyped-def]
+    """Return by how many units the TIME_HIGH word at `at` raises the time.
+
+    Parameters
+    ----------
+    words, count, kind_shift, high_shift, mask
+        As for `begin`.
+    at : int
+        The word to judge.
+    final : int
+        1 where nothing comes after `words`.
+    high : int
+        The time so far, in units.
+    refused : numpy.ndarray
+        Counts words that are not believed.
+
+    Returns
+    -------
+    int
+        Units, 0 where the word is not believed, or `WAIT`: it needs more words than there are.
     """
     step = (((np.int64(words[at]) >> high_shift) & mask) - high) & mask
-    if step > mask - BACK:
-        return REFUSE
-    stop = min(count, at + 1 + LOOK)
-    for i in range(at + 1, stop):
-        word = np.int64(words[i])
-        if (word >> kind_shift) & 15 == TIME_HIGH:
-            after = (((word >> high_shift) & mask) - high) & mask
-            return REFUSE if after <= NEAR and after < step else BELIEVE
-    return BELIEVE if final or stop == at + 1 + LOOK else WAIT
+    if step <= 1:
+        return step
+    stop, after = min(count, at + 1 + LOOK), np.int64(-1)
+    if step <= mask - BACK:
+        for i in range(at + 1, stop):
+            word = np.int64(words[i])
+            if (word >> kind_shift) & 15 == TIME_HIGH:
+                after = (((word >> high_shift) & mask) - high) & mask
+                break
+        if after < 0 and final == 0 and stop < at + 1 + LOOK:
+            return np.int64(WAIT)
+        if not 0 <= after <= min(NEAR, step - 1):
+            return step
+    refused[0] += 1
+    return np.int64(0)

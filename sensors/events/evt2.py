@@ -25,7 +25,7 @@ import numpy as np
 
 from pipeline.fixed import kernel
 from pipeline.layout import layout
-from sensors.events.clock import REFUSE, TIME_HIGH, WAIT, believe
+from sensors.events.clock import WAIT, begin, raised
 
 WORD = "<u4"
 MOST = 1  # event of one word
@@ -96,16 +96,8 @@ def decode_evt2(  # type: ignore[no-untyped-def]
         int64 [1]: how many words were decoded; the others are to be given again, with those that follow them.
     """
     count = min(count, room)
-    n, first = np.uint64(0), 0  # unsigned: an index that cannot be negative costs no check
-    while started[0] == 0 and first < count:
-        word = np.int64(words[first])
-        if word >> 28 == TIME_HIGH:
-            started[0] = 1
-            base[0] = (word & 0xFFFFFFF) << 6
-            time[0] = base[0]
-        else:
-            early[0] += 1
-        first += 1
+    n = np.uint64(0)  # unsigned: an index that cannot be negative costs no check
+    first = begin(words, count, 28, 0, 0xFFFFFFF, 6, started, early, base, time)
     now, high = time[0], base[0]
     back, apart = np.int64(0), np.int64(0)  # `apart`: words that are no events
     i, stop = first, count
@@ -134,17 +126,12 @@ def decode_evt2(  # type: ignore[no-untyped-def]
             apart += 1
             end = i  # a block may begin right after it
             if kind == 8:
-                step = ((word & 0xFFFFFFF) - (high >> 6)) & 0xFFFFFFF
-                if step > 1:
-                    verdict = believe(words, i - 1, count, final, 28, 0, 0xFFFFFFF, (high >> 6) & 0xFFFFFFF)
-                    if verdict == WAIT:
-                        apart -= 1
-                        i -= 1
-                        stop = i
-                        break
-                    if verdict == REFUSE:
-                        refused[0] += 1
-                        step = np.int64(0)
+                step = raised(words, i - 1, count, final, 28, 0, 0xFFFFFFF, high >> 6, refused)
+                if step == WAIT:
+                    apart -= 1
+                    i -= 1
+                    stop = i
+                    break
                 high += step << 6
             elif kind == 10:
                 triggers[0] += 1

@@ -27,7 +27,7 @@ import numpy as np
 
 from pipeline.fixed import kernel
 from sensors.events import evt2
-from sensors.events.clock import REFUSE, TIME_HIGH, WAIT, believe
+from sensors.events.clock import WAIT, begin, raised
 
 WORD = "<u8"
 MOST = 32  # events of one word
@@ -57,16 +57,7 @@ def decode_evt21(  # type: ignore[no-untyped-def]
         int64 [1]: how many words were decoded; the others are to be given again, with those that follow them.
     """
     n, most = np.uint64(0), np.uint64(room - MOST)
-    first = 0
-    while started[0] == 0 and first < count:
-        upper = np.int64(words[first] >> np.uint64(32))
-        if upper >> 28 == TIME_HIGH:
-            started[0] = 1
-            base[0] = (upper & 0xFFFFFFF) << 6
-            time[0] = base[0]
-        else:
-            early[0] += 1
-        first += 1
+    first = begin(words, count, 60, 32, 0xFFFFFFF, 6, started, early, base, time)
     now, high = time[0], base[0]
     taken[0] = count
     for i in range(first, count):
@@ -92,15 +83,10 @@ def decode_evt21(  # type: ignore[no-untyped-def]
                 bits >>= 1
                 column += 1
         elif kind == 8:
-            step = ((upper & 0xFFFFFFF) - (high >> 6)) & 0xFFFFFFF
-            if step > 1:
-                verdict = believe(words, i, count, final, 60, 32, 0xFFFFFFF, (high >> 6) & 0xFFFFFFF)
-                if verdict == WAIT:
-                    taken[0] = i
-                    break
-                if verdict == REFUSE:
-                    refused[0] += 1
-                    step = np.int64(0)
+            step = raised(words, i, count, final, 60, 32, 0xFFFFFFF, high >> 6, refused)
+            if step == WAIT:
+                taken[0] = i
+                break
             high += step << 6
         elif kind == 10:
             triggers[0] += 1

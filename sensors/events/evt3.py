@@ -33,7 +33,7 @@ import numpy as np
 
 from pipeline.fixed import kernel
 from pipeline.layout import layout
-from sensors.events.clock import REFUSE, TIME_HIGH, WAIT, believe
+from sensors.events.clock import WAIT, begin, raised
 
 WORD = "<u2"
 MOST = 12  # events of one word
@@ -91,17 +91,10 @@ def decode_evt3(  # type: ignore[no-untyped-def]
         int64 [1]: how many words were decoded; the others are to be given again, with those that follow them.
     """
     n, most = np.uint64(0), np.uint64(room - MOST)  # unsigned: an index that cannot be negative costs no check
-    first = 0
-    while started[0] == 0 and first < count:
-        word = np.int64(words[first])
-        if word >> 12 == TIME_HIGH:
-            started[0] = 1
-            base[0] = (word & 0xFFF) << 12
-            time[0] = base[0]
-            x[0], y[0] = NOWHERE, NOWHERE
-        else:
-            early[0] += 1
-        first += 1
+    known = started[0]
+    first = begin(words, count, 12, 0, 0xFFF, 12, started, early, base, time)
+    if known == 0 and started[0] == 1:
+        x[0], y[0] = NOWHERE, NOWHERE
     now, high = time[0], base[0]
     column, line, polarity = np.int64(x[0]), np.int64(y[0]), np.int64(p[0])
     out = np.int64(0)
@@ -143,15 +136,10 @@ def decode_evt3(  # type: ignore[no-untyped-def]
                 bits &= bits - 1
             column = min(column + size, np.int64(NOWHERE))
         elif kind == 8:
-            step = ((word & 0xFFF) - (high >> 12)) & 0xFFF
-            if step > 1:
-                verdict = believe(words, i, count, final, 12, 0, 0xFFF, (high >> 12) & 0xFFF)
-                if verdict == WAIT:
-                    taken[0] = i
-                    break
-                if verdict == REFUSE:
-                    refused[0] += 1
-                    step = np.int64(0)
+            step = raised(words, i, count, final, 12, 0, 0xFFF, high >> 12, refused)
+            if step == WAIT:
+                taken[0] = i
+                break
             high += step << 12
             now = max(now, high)
         elif kind == 10:
