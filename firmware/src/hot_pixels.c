@@ -34,6 +34,33 @@ static void learn(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state
     bs_clear(state->counts, sizeof state->counts);
 }
 
+/* Counts events until the time to learn is over; returns how many came before. */
+static uint32_t count_events(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state,
+                             const int64_t *t, const uint16_t *x, const uint16_t *y, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t column = x[i], row = y[i];
+        if (BS_SELDOM(column >= tables->width || row >= tables->height)) {
+            continue;
+        }
+        const uint32_t now = (uint32_t)t[i];
+        if (state->phase == 0) {
+            state->phase = LEARNING;
+            state->began = now;
+        }
+        if (now - state->began >= tables->learn_us) {
+            learn(tables, state);
+            state->phase = LEARNED;
+            return i;
+        }
+        uint16_t *const mine = &state->counts[row + 1u][column + 1u];
+        if (*mine < BS_HOT - 1u) {
+            *mine = (uint16_t)(*mine + 1u);
+        }
+    }
+    return count;
+}
+
 int32_t bs_hot_pixels_init(const bs_hot_pixels_tables *tables, bs_hot_pixels_state *state)
 {
     bs_hot_pixels_reset(state);
@@ -58,30 +85,15 @@ int32_t bs_hot_pixels_process(const bs_hot_pixels_tables *tables, bs_hot_pixels_
                               const int64_t *t, const uint16_t *x, const uint16_t *y, const uint8_t *p,
                               int64_t *out_t, uint16_t *out_x, uint16_t *out_y, uint8_t *out_p, uint32_t count)
 {
+    const uint32_t before = state->phase == LEARNED ? 0 : count_events(tables, state, t, x, y, count);
     uint32_t n = 0, gone = 0;
-    uint32_t learned = state->phase == LEARNED;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t column = x[i], row = y[i];
         if (BS_SELDOM(column >= tables->width || row >= tables->height)) {
             state->outside++;
             continue;
         }
-        if (BS_SELDOM(!learned)) {
-            uint16_t *const mine = &state->counts[row + 1u][column + 1u];
-            const uint32_t now = (uint32_t)t[i];
-            if (state->phase == 0) {
-                state->phase = LEARNING;
-                state->began = now;
-            }
-            if (now - state->began >= tables->learn_us) {
-                learn(tables, state);
-                state->phase = LEARNED;
-                learned = 1;
-            } else if (*mine < BS_HOT - 1u) {
-                *mine = (uint16_t)(*mine + 1u);
-            }
-        }
-        const uint32_t hot = ((uint32_t)state->mask[row][column >> 3] >> (column & 7u)) & 1u;
+        const uint32_t bit = ((uint32_t)state->mask[row][column >> 3] >> (column & 7u)) & 1u, hot = i >= before ? bit : 0;
         out_t[n] = t[i];
         out_x[n] = x[i];
         out_y[n] = y[i];

@@ -69,30 +69,46 @@ def _learn(least, ratio, width, height, found, counts, mask):  # type: ignore[no
     counts[:] = 0
 
 
+@linked
+def _count(  # type: ignore[no-untyped-def]
+    learn_us, least, ratio, width, height, phase, began, found, counts, mask, t, x, y, count,
+):  # fmt: skip
+    """Count events until the time to learn is over; return how many came before."""
+    one = np.uint64(1)
+    for i in range(count):
+        column, row = np.uint64(x[i]), np.uint64(y[i])
+        if column >= width or row >= height:
+            continue
+        now = np.uint32(t[i])
+        if phase[0] == np.uint32(0):
+            phase[0], began[0] = np.uint32(LEARNING), now
+        if np.uint32(now - began[0]) >= learn_us:
+            _learn(least, ratio, width, height, found, counts, mask)
+            phase[0] = np.uint32(LEARNED)
+            return i
+        if counts[row + one, column + one] < HOT - 1:
+            counts[row + one, column + one] += np.uint16(1)
+    return count
+
+
 @kernel
 def process(  # type: ignore[no-untyped-def]
     learn_us, least, ratio, width, height, phase, began, outside, dropped, found, counts, mask,
     t, x, y, p, out_t, out_x, out_y, out_p, count,
 ):  # fmt: skip
     """Copy the events of pixels that are not hot; return how many."""
-    n, one, gone = np.uint64(0), np.uint64(1), np.uint32(0)
-    learned = phase[0] == np.uint32(LEARNED)
+    n, before, gone = np.uint64(0), np.uint64(0), np.uint32(0)
+    if phase[0] != np.uint32(LEARNED):
+        before = _count(
+            learn_us, least, ratio, width, height, phase, began, found, counts, mask, t, x, y, np.uint64(count),
+        )  # fmt: skip
     for i in range(np.uint64(count)):
         column, row = np.uint64(x[i]), np.uint64(y[i])
         if column >= width or row >= height:
             outside[0] += np.uint32(1)
             continue
-        if not learned:
-            now = np.uint32(t[i])
-            if phase[0] == np.uint32(0):
-                phase[0], began[0] = np.uint32(LEARNING), now
-            if np.uint32(now - began[0]) >= learn_us:
-                _learn(least, ratio, width, height, found, counts, mask)
-                phase[0] = np.uint32(LEARNED)
-                learned = True
-            elif counts[row + one, column + one] < HOT - 1:
-                counts[row + one, column + one] += np.uint16(1)
-        hot = (np.uint32(mask[row, column >> np.uint64(3)]) >> np.uint32(column & np.uint64(7))) & np.uint32(1)
+        bit = (np.uint32(mask[row, column >> np.uint64(3)]) >> np.uint32(column & np.uint64(7))) & np.uint32(1)
+        hot = bit if i >= before else np.uint32(0)
         out_t[n], out_x[n], out_y[n], out_p[n] = t[i], x[i], y[i], p[i]
         n += np.uint64(np.uint32(1) - hot)
         gone += hot
