@@ -16,7 +16,7 @@ from bitspike.event_runs import EventRun
 from bitspike.learning import learners
 from bitspike.passages import PassageScore
 from bitspike.plots import need_matplotlib
-from bitspike.report import PLOTS, write_report
+from bitspike.report import PLOTS, Facts, write_report
 from bitspike.runner import replay
 from bitspike.runs import Run
 from bitspike.scoring import Score, score
@@ -30,9 +30,9 @@ from sensors.neural_simulator import simulate_neural
 from sensors.sites import electrode_sites
 
 CHANNELS, RATE_HZ, LAYOUT = 68, 24_000.0, "tetrodes"
-CYTOMETER_S, PARTICLES_PER_S = 0.4, 300.0
+CYTOMETER_S, PARTICLES_PER_S = 0.25, 300.0
 COMPILED = "compiled"
-BESIDE = "import sys; from bitspike.demo import beside; beside(sys.argv[1], sys.argv[2], int(sys.argv[3]))"
+SECOND = "import sys; from bitspike.demo import second; second(sys.argv[1], sys.argv[2], int(sys.argv[3]))"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def run_demo(
     if read_chain(chain).sensor != "electrodes":  # refuses a bad one before anything is made
         raise BitspikeError(f"chain {chain}: is not for electrodes; the demonstration has a cytometer besides")
     advance, out = progress or (lambda _done, _total: None), Path(out)
-    with _second_process(chain, out, seed) as second:
+    with _second_process(chain, out, seed) as ahead:
         recording = simulate_neural(
             out / "recording",
             channels=CHANNELS,
@@ -90,12 +90,18 @@ def run_demo(
             progress=lambda done: advance(done * seconds, seconds),
         )
         trained = train(recording, chain, out / "learned") if learners(read_chain(chain)) else None
-        second.compiled()
+        ahead.compiled()
         run = replay(recording, chain, out / "result", trained=trained, progress=progress)
         found = score(run, recording.truth)
-        particles = second.particles()
-    passages = score_particles(particles)
-    return Demo(run, found, particles, passages, write_report(run, found, [(particles, score_words(passages))]))
+        other: list[tuple[EventRun, PassageScore]] = []
+
+        def beside() -> Iterator[tuple[EventRun, Facts]]:  # asked for when the electrodes' pictures are drawn
+            particles = ahead.particles()
+            other.append((particles, score_particles(particles)))
+            yield particles, score_words(other[0][1])
+
+        report = write_report(run, found, beside())
+    return Demo(run, found, *other[0], report)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class _Second:
 
 @contextmanager
 def _second_process(chain: str, out: Path, seed: int) -> Iterator[_Second]:
-    command = [sys.executable, "-c", BESIDE, chain, str(out / "cytometer"), str(seed)]
+    command = [sys.executable, "-c", SECOND, chain, str(out / "cytometer"), str(seed)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
         try:
@@ -129,7 +135,7 @@ def _second_process(chain: str, out: Path, seed: int) -> Iterator[_Second]:
             process.kill()
 
 
-def beside(chain: str, out: str, seed: int) -> None:
+def second(chain: str, out: str, seed: int) -> None:
     """Have a chain's kernels compiled, and say so; then simulate a cytometer in folder `out`, find the particles and draw them."""
     compile_last_first(chain)
     print(COMPILED, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, fields
 from html import escape
 from pathlib import Path
@@ -33,7 +33,7 @@ dl { display: grid; grid-template-columns: 11rem 1fr; } dt { color: #5f6368; } d
 
 
 def write_report(
-    run: Run, score: Score | None = None, beside: Sequence[tuple[EventRun, Facts]] = (), frames: Path | None = None
+    run: Run, score: Score | None = None, beside: Iterable[tuple[EventRun, Facts]] = (), frames: Path | None = None
 ) -> Path:
     """Draw a run's pictures and write its page.
 
@@ -43,8 +43,9 @@ def write_report(
         A finished run, of samples or of events.
     score : Score, optional
         Its score, to be shown too.
-    beside : sequence of (EventRun, list of (str, Any))
-        Runs of events that are shown below, each with its score in words; what is drawn of them already is not drawn again.
+    beside : iterable of (EventRun, list of (str, Any))
+        Runs of events that are shown below, each with its score in words; it is gone through when the run's own pictures are drawn.
+        What is drawn of these runs already is not drawn again.
     frames : pathlib.Path, optional
         Folder of frames of another camera, to be drawn beside the passages of a run of events.
 
