@@ -130,6 +130,8 @@ def simulate_cytometry(
         part.rename(path)
     except OSError as error:
         raise BitspikeError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except BitspikeError as error:
+        raise BitspikeError(str(error).replace(str(part), str(path))) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return SimulatedCytometry(path, simulator.format, count, plan, simulator.run, truth, meter.figures(truth))

@@ -57,9 +57,11 @@ def read_aedat2(path: Path, facts: EventFacts) -> EventRecording:
     Raises
     ------
     BitspikeError
-        It is of another camera, or holds nothing but a header.
+        It is no AEDAT 2.0, of another camera, or holds nothing but a header.
     """
     length, words = _header(path)
+    if MAGIC.decode("ascii")[1:] not in words:
+        raise BitspikeError(f"{path}: not an AEDAT 2.0 file: it does not begin with {MAGIC.decode('ascii')}")
     chip = words.get("AEChip", "").rsplit(".", 1)[-1]
     size = next((size for name, size in CHIPS.items() if chip.upper().startswith(name)), None)
     if size is None:

@@ -27,6 +27,7 @@ from sensors.events.stated import EventFacts
 CHUNK_BYTES = 1 << 20
 LOOK_LINES = 1000  # that the order of unnamed columns is found from
 NAMED = "txyp"
+MARK = b"\xef\xbb\xbf"  # that some programs begin UTF-8 with
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,22 @@ def _numbers(path: Path, lines: list[bytes], layout: _Layout, done: int) -> list
             return [np.rint(t * 1e6).astype(np.int64), *rest.T]
         return list(np.loadtxt(text, np.int64, delimiter=layout.separator, usecols=layout.places, ndmin=2).T)
     except ValueError as error:
-        raise BitspikeError(f"{path}: events from {done} on: {str(error).splitlines()[0]}") from None
+        at = next((i for i, line in enumerate(text) if not _is_event(line, layout)), None)
+        why = (
+            str(error).splitlines()[0]
+            if at is None
+            else f"{text[at].strip()[:40]!r} has no whole numbers t, x, y and p; mend the line"
+        )
+        raise BitspikeError(f"{path}: event {done + (at or 0)}: {why}") from None
+
+
+def _is_event(line: str, layout: _Layout) -> bool:
+    cells = line.split(layout.separator)
+    try:
+        t, *rest = (cells[place] for place in layout.places)
+        return len([float(t) if layout.seconds else int(t), *map(int, rest)]) == len(NAMED)
+    except (ValueError, IndexError):
+        return False
 
 
 def read_csv(path: Path, facts: EventFacts) -> EventRecording:
@@ -92,10 +108,12 @@ def read_csv(path: Path, facts: EventFacts) -> EventRecording:
 
 
 def _look(path: Path) -> tuple[_Layout, tuple[int, int] | None]:
-    skip, size, names = 0, None, None
+    size, names = None, None
     rows: list[list[str]] = []
     separator: str | None = None
     with path.open("rb") as file:
+        skip = len(MARK) if file.read(len(MARK)) == MARK else 0
+        file.seek(skip)
         for raw in file:
             line = raw.decode("latin-1").strip()
             stated = re.fullmatch(r"#\s*sensor (\d+)x(\d+)|(\d+)\s+(\d+)", line)

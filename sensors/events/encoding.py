@@ -32,6 +32,7 @@ STEP_2, STEP_3 = 1 << 26, 1 << 10  # the most that TIME_HIGH rises by in one wor
 MASK_2, MASK_3 = (1 << 28) - 1, (1 << 12) - 1  # of TIME_HIGH in a word
 LEAST = 4  # events in 32 pixels from which on EVT3 has a vector
 NOWHERE = 4096
+LONGEST_GAP = 1 << 45  # microseconds, 407 days: every TIME_HIGH on the way is a word
 
 
 @kernel
@@ -166,13 +167,27 @@ class _RawWriter:
     def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
         if max(sensor.width, sensor.height) > 2048:
             raise BitspikeError(f"{path}: EVT{self.version} addresses 2048 x 2048 pixels: {sensor.width} x {sensor.height} is more")
+        self._path, self._last = path, first_us
         self._origin = first_us >> self.clock_bits << self.clock_bits
         self._state, self._kept = blank(self.layout), [np.empty(0, k) for k in (np.int64, np.uint16, np.uint16, np.uint8)]
         self._file = path.open("wb")
         self._file.write(raw_header(self.version, sensor, self._origin))
 
     def write(self, events: Events) -> None:
-        """Write events, but for those that may be part of a vector that goes on."""
+        """Write events, but for those that may be part of a vector that goes on.
+
+        Raises
+        ------
+        BitspikeError
+            An event is more than `LONGEST_GAP` after the one before it.
+        """
+        gaps = np.diff(events.t_us, prepend=self._last)
+        if len(gaps) and int(gaps.max()) > LONGEST_GAP:
+            t = int(events.t_us[int(gaps.argmax())])
+            raise BitspikeError(
+                f"{self._path}: t leaps to {t} us, more than a year ahead, which EVT{self.version} cannot hold; mend it"
+            )
+        self._last = int(events.t_us[-1]) if len(gaps) else self._last
         self._encode([events.t_us - self._origin, events.x, events.y, events.p], 0)
 
     def close(self) -> None:

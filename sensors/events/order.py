@@ -63,4 +63,6 @@ def require_order(path: Path, first: int, last: int, t: np.ndarray) -> None:
     if len(t) and int(steps.min()) < 0:
         at = int(np.argmin(steps >= 0))
         before = int(t[at - 1]) if at else last
+        if int(t[at]) < 0:
+            raise BitspikeError(f"{path}: event {first + at}: t is {int(t[at])} us, before 0; count times from the first event")
         raise BitspikeError(f"{path}: event {first + at}: t goes back from {before} to {int(t[at])} us; sort the file by time")

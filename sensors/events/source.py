@@ -23,6 +23,7 @@ DAMAGE = {
     "cut": "bytes left over at the end",
 }
 IGNORED = {"triggers": "external triggers", "others": "other words"}
+CUTS = 4096  # blocks that are cut from a piece at a time: a gap may be of any length
 MOST_MARKS = 4096  # places to go on from that a recording remembers
 _COLUMNS = (np.int64, np.uint16, np.uint16, np.uint8)
 
@@ -198,12 +199,13 @@ class EventRecording:
             t, x, y, p = piece.t_us, piece.x, piece.y, piece.p
             whole = (piece.stop - 1 - begin) // us  # blocks that end at or before the last event: nothing more comes for these
             first = 0
-            for cut in np.searchsorted(t, begin + us * np.arange(1, whole + 1, dtype=np.int64)).tolist():
-                columns = Columns(t[first:cut], x[first:cut], y[first:cut], p[first:cut])
-                if parts:
-                    columns, parts = _joined([*parts, columns]), []
-                yield Events(begin, begin + us, *columns)
-                first, begin = cut, begin + us
+            for done in range(0, whole, CUTS):
+                for cut in np.searchsorted(t, begin + us * np.arange(1, min(whole - done, CUTS) + 1, dtype=np.int64)).tolist():
+                    columns = Columns(t[first:cut], x[first:cut], y[first:cut], p[first:cut])
+                    if parts:
+                        columns, parts = _joined([*parts, columns]), []
+                    yield Events(begin, begin + us, *columns)
+                    first, begin = cut, begin + us
             parts.append(Columns(t[first:], x[first:], y[first:], p[first:]))
         if begin is None:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -95,8 +97,8 @@ def write_events(
     Raises
     ------
     BitspikeError
-        The format is not known or cannot hold these events, they do not ascend or are outside the sensor, `path` exists or cannot
-        be written; nothing is left behind.
+        The format is not known or cannot hold these events, they do not ascend or are outside the sensor, `path` exists, is the
+        recording itself, or cannot be written; nothing is left behind.
     MissingExtraError
         The format needs the ``events`` extra.
     """
@@ -106,6 +108,8 @@ def write_events(
         raise BitspikeError(f"{path}: exists already: choose another name, or overwrite it")
     blocks: Iterable[Events]
     if isinstance(source, EventRecording):
+        if path.exists() and path.samefile(source.path):
+            raise BitspikeError(f"{path}: is the recording that is read, which would be lost; choose another name")
         sensor, blocks = sensor or source.format, source.pieces()
     else:
         blocks = source
@@ -118,10 +122,17 @@ def write_events(
         _write(part, path, getattr(import_module(f"sensors.events.{module}"), name), sensor, blocks, from_zero, progress)
         part.replace(path)
     except OSError as error:
-        raise BitspikeError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise BitspikeError(f"{path}: cannot be written: {_reason(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is no such folder, there is no such file
+            part.unlink(missing_ok=True)
     return path
+
+
+def _reason(error: OSError) -> str:
+    """Return why a file cannot be written; HDF5's library says it in the middle of a long line."""
+    inside = re.search(r"error message = '([^']+)'", str(error))
+    return error.strerror or (inside[1] if inside else str(error).splitlines()[0])
 
 
 def format_of(path: Path, format: str | None = None) -> str:
@@ -153,19 +164,19 @@ def _write(
         raise BitspikeError(f"{path}: there are no events to write")
     first = int(head.t_us[0])
     shift = first if from_zero else 0
-    try:
-        writer = writer_class(part, sensor, first - shift)
-    except BitspikeError as error:
-        raise BitspikeError(str(error).replace(str(part), str(path))) from None
     done = 0
     try:
-        for block in chain([head], checked):
-            writer.write(Events(block.start - shift, block.stop - shift, block.t_us - shift, block.x, block.y, block.p))
-            done += len(block)
-            if progress is not None:
-                progress(done)
-    finally:
-        writer.close()
+        writer = writer_class(part, sensor, first - shift)
+        try:
+            for block in chain([head], checked):
+                writer.write(Events(block.start - shift, block.stop - shift, block.t_us - shift, block.x, block.y, block.p))
+                done += len(block)
+                if progress is not None:
+                    progress(done)
+        finally:
+            writer.close()
+    except BitspikeError as error:
+        raise BitspikeError(str(error).replace(str(part), str(path))) from None
 
 
 def _checked(path: Path, sensor: EventFormat, blocks: Iterable[Events]) -> Iterator[Events]:

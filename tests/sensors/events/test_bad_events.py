@@ -37,7 +37,7 @@ RAW = b"% evt 3.0\n% geometry 200x150\n% end\n"
         ("a.aedat", b"#!AER-DAT2.0\r\n# AEChip: x.y.DAVIS240C\r\n", "holds no events"),
         ("a.es", b"Event Stream\x02\x00\x00\x02" + bytes(20), "type atis is not read"),
         ("a.es", b"Something else, of length", "not an Event Stream"),
-        ("a.aedat", b"Something else, of length", "AEChip: missing is not read"),
+        ("a.aedat", b"Something else, of length", "not an AEDAT 2.0 file: it does not begin with #!AER-DAT2.0"),
         ("a.es", b"Event Stream\x01\x00\x00\x01" + bytes(20), "version 1 is not read"),
         ("a.es", b"Event Stream\x02\x00", "holds no events: 14 bytes"),
         ("a.bin", b"\x01\x02\x03", "holds no events: 3 bytes"),
@@ -46,8 +46,11 @@ RAW = b"% evt 3.0\n% geometry 200x150\n% end\n"
         ("a.csv", b"t,x,y\n1,2,3\n", "columns t, x, y; events have t, x, y and p"),
         ("a.csv", b"1,2,3\n4,5,6\n", "which column is which is not clear"),
         ("a.csv", b"9,2,3,7\n4,5,6,9\n", "which column is which is not clear"),
-        ("a.csv", b"t,x,y,p\n1,2,3,1\n2,3,4\n", "events from 0 on: "),
-        ("a.csv", b"t,x,y,p\n1,2,3,1\n2,three,4,0\n", "events from 0 on: "),
+        ("a.csv", b"t,x,y,p\n1,2,3,1\n2,3,4\n", "event 1: '2,3,4' has no whole numbers t, x, y and p"),
+        ("a.csv", b"t,x,y,p\n# a remark\n1,2,3,1\n2,three,4,0\n", "event 1: '2,three,4,0' has no whole numbers"),
+        ("a.csv", b"t,x,y,p\n1,2,3,1\nnan,2,3,1\n", "event 1: 'nan,2,3,1' has no whole numbers"),
+        ("a.csv", b"t,x,y,p\n1.5,2,3,1\n2.5,2,inf,1\n", "event 1: '2.5,2,inf,1' has no whole numbers"),
+        ("a.csv", b"t,x,y,p\n-5,2,3,1\n", "event 0: t is -5 us, before 0"),
         ("a.csv", b"t,x,y,p\n5,2,3,1\n4,3,4,0\n", "event 1: t goes back from 5 to 4 us; sort the file by time"),
     ],
 )
@@ -169,6 +172,59 @@ def test_random_records_beside_a_plain_decoder(tmp_path, monkeypatch, chunk, sha
     assert recording.damage == counts
     assert all(counts.values())
     assert int(events.t_us[-1]) > whole
+
+
+def test_text_may_begin_with_a_byte_order_mark(tmp_path):
+    for content in (b"t,x,y,p\n7,2,3,1\n", b"7 2 3 1\n"):
+        (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + content)
+        events = open_events(tmp_path / "a.csv").read()
+        assert [getattr(events, c).tolist() for c in COLUMNS] == [[7], [2], [3], [1]]
+
+
+def test_a_gap_of_any_length_takes_no_memory(tmp_path):
+    """Blocks of a microsecond over 146 years: the first come at once, and so do those just before the gap's end."""
+    array = np.array([[0, 1, 1, 1], [1 << 52, 2, 2, 0]])
+    np.save(tmp_path / "a.npy", array)
+    blocks = open_events(tmp_path / "a.npy").blocks(1)
+    first = [next(blocks) for _ in range(10_000)]
+    assert [block.start for block in first] == list(range(10_000))
+    assert [len(block) for block in first[:3]] == [1, 0, 0]
+    last = list(open_events(tmp_path / "a.npy").blocks(1, start=(1 << 52) - 5000))
+    assert len(last) == 5001
+    assert last[-1].x.tolist() == [2]
+
+
+def test_a_gap_that_evt_cannot_hold_is_refused(tmp_path):
+    """Each step of its clock would be a word."""
+    np.save(tmp_path / "a.npy", np.array([[1 << 50, 1, 1, 1], [(1 << 50) + 9, 2, 2, 0]]))
+    assert len(open_events(write_events(tmp_path / "a.raw", open_events(tmp_path / "a.npy"))).read()) == 2
+    np.save(tmp_path / "b.npy", np.array([[0, 1, 1, 1], [1 << 50, 2, 2, 0]]))
+    for format in ("evt2", "evt21", "evt3"):
+        with pytest.raises(BitspikeError, match=r"b\.raw: t leaps to 1125899906842624 us, more than a year ahead"):
+            write_events(tmp_path / "b.raw", open_events(tmp_path / "b.npy"), format)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npy", "a.raw", "b.npy"]
+
+
+def test_a_recording_is_not_written_over_itself(tmp_path, made):
+    path = write_events(tmp_path / "a.raw", [made], "evt2", sensor=SENSOR)
+    (tmp_path / "b.raw").symlink_to(path)
+    whole = path.read_bytes()
+    for name in ("a.raw", "b.raw"):
+        with pytest.raises(BitspikeError, match="is the recording that is read, which would be lost; choose another name"):
+            write_events(tmp_path / name, open_events(path), "evt3", overwrite=True)
+    assert path.read_bytes() == whole
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.raw", "b.raw"]
+
+
+def test_a_place_that_cannot_be_written_is_named_as_given(tmp_path, made, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BitspikeError, match=r"file/a\.raw: cannot be written: "):
+        write_events(tmp_path / "file" / "a.raw", [made], sensor=SENSOR)
+    full = OSError("Unable to create (errno = 28, error message = 'No space left on device', buf = 0x1)")
+    monkeypatch.setattr("sensors.events.hdf5.Hdf5Writer.write", lambda *_: (_ for _ in ()).throw(full))
+    with pytest.raises(BitspikeError, match=r"a\.h5: cannot be written: No space left on device$"):
+        write_events(tmp_path / "a.h5", [made], sensor=SENSOR)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_npy_of_something_else(tmp_path):
