@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from classifiers.gaussian import FREE, LN2_Q8, MAX_FEATURES, TRIANGLE, log2_q8, moments, nearest, white, whitening
+from classifiers.ranking import place, ranked
 from pipeline.capacity import triangle
 from pipeline.fixed import divide, isqrt64, kernel
 
@@ -42,40 +43,6 @@ def _squared(features, i, centre, dimensions):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def ranked(values, rank):  # type: ignore[no-untyped-def]
-    """Return the value that would stand at place `rank` if `values`, int64, were sorted: bisection, which needs no room."""
-    low = high = values[0]
-    for i in range(1, len(values)):
-        low, high = min(low, values[i]), max(high, values[i])
-    while low < high:
-        middle = low + ((high - low) >> 1)
-        below = 0
-        for i in range(len(values)):
-            below += values[i] <= middle
-        if below > rank:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@kernel
-def _place(values, rank):  # type: ignore[no-untyped-def]
-    """Return which of `values` would stand at place `rank` if they were sorted and equals kept their order."""
-    value = ranked(values, rank)
-    left = rank
-    for i in range(len(values)):
-        left -= values[i] < value
-    chosen = 0
-    for i in range(len(values)):
-        if values[i] == value:
-            if left == 0:
-                chosen = i
-            left -= 1
-    return chosen
-
-
-@kernel
 def far_points(features, label, count, dimensions):  # type: ignore[no-untyped-def]
     """Label every row with the nearest of up to `count` centres, by k-means from far points; return how many centres there are."""
     n = len(features)
@@ -88,7 +55,7 @@ def far_points(features, label, count, dimensions):  # type: ignore[no-untyped-d
     for i in range(n):
         nearest[i] = _squared(features, i, centres[0], dimensions)
     for k in range(count):  # the first centre, the mean, only serves to find a far point
-        far = _place(nearest, n - 1 - n // 50)
+        far = place(nearest, n - 1 - n // 50)
         for a in range(dimensions):
             centres[k, a] = features[far, a]
         for i in range(n):

@@ -18,7 +18,8 @@ import numpy as np
 from classifiers.clustering import FAR_Q8
 from classifiers.gaussian import MAX_FEATURES
 from classifiers.hearing import Learner
-from classifiers.sorting import OLDEST, PER_TICK, TICK, process
+from classifiers.sorting import OLDEST, process
+from classifiers.waiting import PER_TICK, TICK
 from classifiers.windows import LEAST_AFTER_MS, windows
 from pipeline.blocks import SampleFormat, Samples, Spikes, concatenate
 from pipeline.capacity import Capacity, triangle

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.sorting import LOCATE, PER_TICK, SHIFT, TICK
+from classifiers.fitting import LOCATE, SHIFT
+from classifiers.waiting import PER_TICK, TICK
 from pipeline.errors import BitspikeError
 
 MAX_WIDTH = 96  # frames of a template

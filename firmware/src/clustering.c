@@ -1,6 +1,7 @@
 /* Clustering of spike features; classifiers/clustering.py is the same text in Python. */
 #include "bitspike/clustering.h"
 #include "bitspike/fixed.h"
+#include "bitspike/ranking.h"
 
 #define SEEDS 12 /* clusters to start with */
 #define MOST BS_CLUSTERING_MOST
@@ -8,47 +9,6 @@
 #define ROUNDS 10 /* of k-means, and of the last step */
 #define DEPTH 12
 #define MOST_BINS 32
-
-int64_t bs_ranked(const int64_t *values, uint32_t n, uint32_t rank)
-{
-    int64_t low = values[0], high = values[0];
-    for (uint32_t i = 1; i < n; i++) {
-        low = values[i] < low ? values[i] : low;
-        high = values[i] > high ? values[i] : high;
-    }
-    while (low < high) {
-        const int64_t middle = low + ((high - low) >> 1);
-        uint32_t below = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            below += values[i] <= middle;
-        }
-        if (below > rank) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return low;
-}
-
-/* Which of `values` would stand at place `rank` if they were sorted and equals kept their order. */
-static uint32_t place(const int64_t *values, uint32_t n, uint32_t rank)
-{
-    const int64_t value = bs_ranked(values, n, rank);
-    uint32_t left = rank, chosen = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        left -= values[i] < value;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (values[i] == value) {
-            if (left == 0) {
-                chosen = i;
-            }
-            left--; /* wraps after the chosen one; there are fewer than 2^32 more */
-        }
-    }
-    return chosen;
-}
 
 static int64_t squared(const int32_t *row, const int32_t *centre, uint32_t dimensions)
 {
@@ -99,7 +59,7 @@ static void far_points(const int32_t *features, int32_t *label, uint32_t n, uint
         nearest[i] = squared(features + i * dimensions, centres[0], dimensions);
     }
     for (uint32_t k = 0; k < SEEDS; k++) { /* the first centre, the mean, only serves to find a far point */
-        const uint32_t far = place(nearest, n, n - 1 - n / 50);
+        const uint32_t far = bs_place(nearest, n, n - 1 - n / 50);
         for (uint32_t a = 0; a < dimensions; a++) {
             centres[k][a] = features[far * dimensions + a];
         }

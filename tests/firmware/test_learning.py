@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifiers.clustering import ranked
 from classifiers.learning import learn
+from classifiers.ranking import ranked
 from classifiers.sorter import Sorter, SorterParameters
 from firmware import build
 from firmware.native import Native
@@ -167,18 +167,19 @@ def test_ranked_is_what_sorting_gives(n):
         assert [ranked(values, rank) for rank in range(n)] == sorted(values)
 
 
+PARTS = ("gaussian", "ranking", "clustering", "principal", "units", "learning")
 MUTATIONS = [
     ("gaussian", "(BS_INVERSE_BITS - BS_WHITE_BITS)", "(BS_INVERSE_BITS - BS_WHITE_BITS + 1)"),
     ("gaussian", "(trace / (int32_t)dimensions >> 6) + 1", "(trace / (int32_t)dimensions >> 5) + 1"),
     ("gaussian", "rest * rest >> 30", "rest * rest >> 31"),
     ("clustering", "#define DEPTH 12", "#define DEPTH 1200"),
     ("clustering", "logarithm - 2 * (int32_t)bs_log2_q8", "logarithm - (int32_t)bs_log2_q8"),
-    ("clustering", "if (below > rank)", "if (below >= rank)"),
+    ("ranking", "if (below > rank)", "if (below >= rank)"),
     ("principal", "#define ROUNDS 40", "#define ROUNDS 38"),
     ("principal", "(1 << (AXIS_BITS - 16))", "(1 << (AXIS_BITS - 17))"),
-    ("learning", "#define SAME 32", "#define SAME 8"),
-    ("learning", "#define NEAR 100", "#define NEAR 1000000"),
-    ("learning", "(n + m) / (n * m)", "(n + m)"),
+    ("units", "#define SAME 32", "#define SAME 8"),
+    ("units", "#define NEAR 100", "#define NEAR 1000000"),
+    ("units", "(n + m) / (n * m)", "(n + m)"),
     ("learning", "bs_ranked(scale, count, count / 2) * 9 / 2", "bs_ranked(scale, count, count / 2) * 4"),
     ("learning", "n / 50", "n / 49"),
 ]
@@ -191,7 +192,7 @@ def test_mutation_is_noticed(copy, name, old, new):
     assert old in text
     file.write_text(text.replace(old, new))
     for other in build.sources(copy):
-        if other.stem not in ("gaussian", "clustering", "principal", "learning", "version"):
+        if other.stem not in (*PARTS, "version"):
             other.unlink()  # compiling them takes time
     changed = Native(build.host_library(["gcc"], "-O1", MOST, copy))
     tables = designed(engine=changed)

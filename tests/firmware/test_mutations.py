@@ -55,19 +55,20 @@ MUTATIONS = [
     ("polarity", "polarity ^ tables->invert", "polarity"),
     ("pooling", "level - tables->threshold : level", "0 : level"),
     ("rate_guard", "used + TOKEN <= tables->size", "used + TOKEN < tables->size"),
-    ("records", "TYPICAL * lasted >", "TYPICAL / 2 * lasted >"),
-    ("records", "below == BELOW", "below == BELOW + 1"),
+    ("records", "smaller > count >> 2", "smaller > count >> 1"),
+    ("records", "seen & (RECENT - 1u)", "seen & (RECENT / 2u - 1u)"),
     ("reference", "half = (count - 1) / 2", "half = count / 2"),
     ("reference", "positive * reciprocal >> shift", "positive * reciprocal >> (shift + 1)"),
     ("refractory", "now - *last >= tables->period", "now - *last > tables->period"),
     ("region", "width - 1u - u", "width - u"),
     ("snippets", "turn >= 3 * size", "turn >= 2 * size"),
     ("snippets", "int32_t total = 1 << 14", "int32_t total = 0"),
-    ("sorter", "#define SHORT 3", "#define SHORT 1"),
+    ("fitting", "#define SHORT 3", "#define SHORT 1"),
+    ("fitting", "own * 13 >> 5", "own * 5 >> 5"),
+    ("fitting", "+ (1 << (SCALE_BITS - 1))", ""),
     ("sorter", "#define FEATURE_BITS 12", "#define FEATURE_BITS 11"),
-    ("sorter", "own * 13 >> 5", "own * 5 >> 5"),
-    ("sorter", "+ (1 << (SCALE_BITS - 1))", ""),
-    ("sorter", "age - other <= tables->reach", "age - other < tables->reach / 2"),
+    ("sorter", "* 256 - *drift", "* 128 - *drift"),
+    ("waiting", "age - other <= tables->reach", "age - other < tables->reach / 2"),
     ("threshold", "#define FRACTION 12u", "#define FRACTION 11u"),
     ("tracker", "1u << (k & 7u)", "1u << (k & 3u)"),
     ("tracker", "apart_x + apart_y < least", "apart_x + apart_y <= least"),
@@ -84,7 +85,7 @@ HEADERS = [  # what several stages share, by one of them
     ("bandpass", "fixed.h", "INT64_C(0x80000000)", "INT64_C(0x40000000)"),
     ("adc", "fixed.h", "1u << (shift - 1u)", "1u << shift >> 2"),
 ]
-NEEDS = {"sorter": ("gaussian",), "tracker": ("clusters", "records")}  # other files of the library
+NEEDS = {"sorter": ("gaussian", "fitting", "waiting"), "tracker": ("clusters", "records")}  # other files of the library
 PARTS = {part: name for name, parts in NEEDS.items() for part in parts}
 VARIANTS = {
     ("biquad", "pairs.h"),
@@ -157,5 +158,13 @@ def test_changed_table_entry_is_noticed(name):
 
 def test_every_module_is_mutated():
     assert set(ENTRIES) == {name for name in REGISTRY if has(name)}
-    others = {"gaussian", "clustering", "principal", "learning", *DECODERS}  # test_learning.py and test_decoding.py have theirs
+    others = {
+        "gaussian",
+        "ranking",
+        "clustering",
+        "principal",
+        "units",
+        "learning",
+        *DECODERS,
+    }  # test_learning.py and test_decoding.py have theirs
     assert {path.stem for path in build.sources()} - {"version", "tables"} - others == {name for name, *_ in MUTATIONS}

@@ -21,9 +21,6 @@ typedef struct {                /* memory to work in, for n rows */
     int32_t *own;               /* [n] */
 } bs_clustering_room;
 
-/* The value that would stand at place `rank` if `values` were sorted. */
-int64_t bs_ranked(const int64_t *values, uint32_t n, uint32_t rank);
-
 /* Finds the clusters of features: int32 [n][dimensions], |value| < 2^23, at most 2^14 rows. label: int32 [n], the largest cluster
  * first, BS_FREE for rows that belong to none. Returns how many there are. */
 uint32_t bs_cluster(const int32_t *features, int32_t *label, uint32_t n, uint32_t dimensions, bs_clusters *found,
