@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.blocks import EventFormat
 from pipeline.capacity import Capacity
 from pipeline.events.filtering import EventStage
-from pipeline.fixed import kernel
+from pipeline.fixed import inlined, kernel
 from pipeline.layout import blank, layout
 from pipeline.stage import Design, Parameters
 
@@ -44,26 +44,42 @@ class RateGuardParameters(Parameters):
         self.require("burst", 1 <= self.burst <= 32_000, "choose 1 to 32,000")
 
 
+@inlined
+def _take(refill, size, full_us, before, taken, now):  # type: ignore[no-untyped-def]
+    """Return what is used of the bucket once an event at `now` has come, and 1 if that found a token."""
+    past = min(np.uint32(now - before), full_us)
+    left = np.uint32(taken - min(np.uint32(past * refill), taken))
+    passes = np.uint32(left + np.uint32(TOKEN)) <= size
+    return np.uint32(left + np.uint32(TOKEN)) if passes else left, np.uint64(passes)
+
+
 @kernel
 def process(  # type: ignore[no-untyped-def]
     refill, size, full_us, clock, used, dropped, t, x, y, p, out_t, out_x, out_y, out_p, count,
 ):  # fmt: skip
     """Copy the events that find a token; return how many."""
-    n = np.uint64(0)
-    before, taken, lost = clock[0], used[0], np.uint32(0)
-    for i in range(np.uint64(count)):
+    before, taken, passed = clock[0], used[0], np.uint64(1)
+    n, i, all_events = np.uint64(0), np.uint64(0), np.uint64(count)
+    while i < all_events and passed:  # as a rule all do, and are copied at once
         now = np.uint32(t[i])
-        past = min(np.uint32(now - before), full_us)
-        back = np.uint32(past * refill)
-        taken = np.uint32(taken - min(back, taken))
+        taken, passed = _take(refill, size, full_us, before, taken, now)
         before = now
-        passes = np.uint32(taken + np.uint32(TOKEN)) <= size
-        out_t[n], out_x[n], out_y[n], out_p[n] = t[i], x[i], y[i], p[i]
-        n += np.uint64(passes)
-        taken = np.uint32(taken + np.uint32(TOKEN)) if passes else taken
-        lost += np.uint32(not passes)
+        i += np.uint64(1)
+        n += passed
+    for k in range(n):
+        out_t[k] = t[k]
+    for k in range(n):
+        out_x[k], out_y[k] = x[k], y[k]
+    for k in range(n):
+        out_p[k] = p[k]
+    for k in range(i, all_events):
+        now = np.uint32(t[k])
+        taken, passed = _take(refill, size, full_us, before, taken, now)
+        before = now
+        out_t[n], out_x[n], out_y[n], out_p[n] = t[k], x[k], y[k], p[k]
+        n += passed
     clock[0], used[0] = before, taken
-    dropped[0] += np.uint32(lost)
+    dropped[0] += np.uint32(all_events - n)
     return np.int64(n)
 
 
