@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
 from pipeline.blocks import EventFormat, Events
+from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.stage import INT64, UINT8, UINT16, Stage
 
@@ -20,6 +23,12 @@ class EventStage(Stage):
     takes = (Events,)
     gives = Events
     call = ("t", "x", "y", "p", "out_t", "out_x", "out_y", "out_p", "events")
+    grows: ClassVar[bool] = True  # whether its state grows with the sensor
+
+    @classmethod
+    def needed(cls, parameters: Any, signal: Any) -> Capacity:
+        """Return the capacity for the sensor, or none at all where nothing depends on it."""
+        return super().needed(parameters, signal) if cls.grows else Capacity()
 
     def advance(self, events: Events) -> Events:
         """Process events; what is given has the times of the events that brought it about."""

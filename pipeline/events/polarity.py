@@ -56,6 +56,7 @@ class Polarity(EventStage):
     """Polarity selection; see the module."""
 
     name = "polarity"
+    grows = False
     Parameters = PolarityParameters
     kernel = staticmethod(process)
 

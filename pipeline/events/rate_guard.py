@@ -87,6 +87,7 @@ class RateGuard(EventStage):
     """Event-rate guard; see the module."""
 
     name = "rate_guard"
+    grows = False
     Parameters = RateGuardParameters
     kernel = staticmethod(process)
 

@@ -78,6 +78,7 @@ class Region(EventStage):
     """Region of interest and mounting; see the module."""
 
     name = "region"
+    grows = False
     Parameters = RegionParameters
     kernel = staticmethod(process)
 

@@ -120,6 +120,17 @@ def test_tables_compile_and_hold_the_decoders_too(recordings, tmp_path, kind):
     assert about["capacity"]["columns"] == 64
 
 
+def test_a_region_saves_memory(tmp_path):
+    """What only the stages behind the region hold is laid out for the region."""
+    region = '[[stage]]\nname = "region"\nleft = 8\nwidth = 24\nheight = 20\n\n'
+    cropped = parse_chain(CHAIN.replace("[[stage]]", region + "[[stage]]", 1), "cropped")
+    whole, part = (tables(plan, tmp_path / plan.name, like=SENSOR) for plan in (PLAN, cropped))
+    assert (part.capacity.columns, part.capacity.rows) == (24, 20)
+    sizes = [{s["label"]: s["ram_bytes"] for s in made.stages()} for made in (whole, part)]
+    assert sizes[0]["background"] == 8 + 4 * 66 * 50
+    assert sizes[1]["background"] == 8 + 4 * 26 * 22
+
+
 def test_tables_for_a_stated_sensor(capsys, tmp_path):
     assert run(["tables", "cytometry", "--width", "32", "--height", "24", "-o", str(tmp_path)]) == 0
     text = " ".join(capsys.readouterr().out.split())
