@@ -29,7 +29,9 @@ RecordingPath = Annotated[
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 ChainName = Annotated[
     str,
-    typer.Option("--chain", metavar="NAME|FILE", help="Packaged chain (probe, psoc68, implant16, field, cytometry) or TOML file."),
+    typer.Option(
+        "--chain", metavar="NAME|FILE", help="Packaged chain (probe, psoc68, implant16, field, camera, cytometry) or TOML file."
+    ),
 ]
 Start = Annotated[float, typer.Option("--start", metavar="S", help="Where to begin, in seconds.")]
 Stop = Annotated[float | None, typer.Option("--stop", metavar="S", help="Where to end, in seconds.")]
