@@ -1,30 +1,18 @@
 /* What is told of a passage when it is over; pipeline/events/records.py and gate.py are the same text in Python. */
 #include "bitspike/clusters.h"
 
-#define TYPICAL 16  /* parts of one in which the typical passage is kept */
-#define EARLY BS_TRACKER_EARLY
-#define BELOW 3u /* of the early passages, shorter than the typical one */
-#define STEP 9
+#define RECENT BS_TRACKER_RECENT
+#define LEAST 8u /* passages that there must be to compare one with */
 #define PER_SECOND 1000000
 
-/* The typical value (Q4), now that another was seen; early: [EARLY], where the first are kept. */
-static int32_t learn(uint32_t seen, int32_t *early, int32_t typical, int64_t value)
+/* Whether a value is larger, by `percent`, than more than a third of the first `count` of recent: [RECENT]. */
+static int exceeds(uint32_t count, const int32_t *recent, int64_t value, int32_t percent)
 {
-    if (seen >= EARLY) {
-        const int32_t part = bs_most(typical >> STEP, 1), apart = bs_subtract((int32_t)(value * TYPICAL), typical);
-        return bs_add(typical, bs_least(bs_most(apart, -3 * part), 2 * part));
+    uint32_t smaller = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        smaller += 100 * value > (100 + (int64_t)percent) * recent[k];
     }
-    early[seen] = (int32_t)value;
-    for (uint32_t k = 0; k < EARLY; k++) {
-        uint32_t below = 0;
-        for (uint32_t j = 0; j < EARLY; j++) {
-            below += early[j] < early[k] || (early[j] == early[k] && j < k);
-        }
-        if (below == BELOW) {
-            typical = bs_shift_left(early[k], 4);
-        }
-    }
-    return typical;
+    return smaller > count / 3u;
 }
 
 uint32_t bs_track_finish(const bs_tracker_tables *tables, bs_tracker_state *state, uint32_t number, uint32_t closed, int32_t *record,
@@ -40,21 +28,31 @@ uint32_t bs_track_finish(const bs_tracker_tables *tables, bs_tracker_state *stat
     const int64_t n = track[BUSY], st = track[S_T], stt = track[S_TT], below = (n * stt - st * st) * 16 * tables->bin_us;
     const int64_t lasted = (int64_t)((uint32_t)track[LAST] - (uint32_t)track[FIRST]);
     const int64_t size_x = (int64_t)track[SPREAD_X] * 32 / events, size_y = (int64_t)track[SPREAD_Y] * 32 / events;
+    int64_t trailing = track[OFF], marking = track[ON];
+    if (tables->marks == 1) {
+        trailing = track[ON];
+        marking = track[OFF];
+    }
+    if (tables->marks == 3) {
+        marking = trailing = events;
+    }
+    const int64_t weight = bs_isqrt64((uint64_t)(lasted * lasted * trailing / (marking > 1 ? marking : 1)));
     int32_t flags = track[FLAGS];
-    const uint32_t seen = state->learned;
-    if (seen >= EARLY) {
-        if ((limits[1] != 0 && 100 * TYPICAL * lasted > (100 + (int64_t)limits[1]) * state->typical[0])
-            || (limits[2] != 0 && 100 * TYPICAL * size_x > (100 + (int64_t)limits[2]) * state->typical[1])
-            || (limits[2] != 0 && 100 * TYPICAL * size_y > (100 + (int64_t)limits[2]) * state->typical[2])) {
+    const uint32_t seen = state->learned, count = seen < RECENT ? seen : RECENT;
+    if (count >= LEAST) {
+        if ((limits[1] != 0 && exceeds(count, state->recent[0], lasted, limits[1]))
+            || (limits[2] != 0 && (exceeds(count, state->recent[1], size_x, limits[2])
+                                   || exceeds(count, state->recent[2], size_y, limits[2])))
+            || (limits[3] != 0 && exceeds(count, state->recent[3], weight, limits[3]))) {
             flags |= BS_DOUBLET;
         }
     }
-    state->typical[0] = learn(seen, state->early[0], state->typical[0], lasted);
-    state->typical[1] = learn(seen, state->early[1], state->typical[1], size_x);
-    state->typical[2] = learn(seen, state->early[2], state->typical[2], size_y);
-    if (seen < EARLY) {
-        state->learned++;
-    }
+    const uint32_t oldest = seen & (RECENT - 1u);
+    state->recent[0][oldest] = (int32_t)lasted;
+    state->recent[1][oldest] = (int32_t)size_x;
+    state->recent[2][oldest] = (int32_t)size_y;
+    state->recent[3][oldest] = (int32_t)weight;
+    state->learned = seen < 2u * RECENT - 1u ? seen + 1u : RECENT;
     record[BS_RECORD_NUMBER] = track[NUMBER];
     record[BS_RECORD_FIRST] = track[FIRST];
     record[BS_RECORD_LAST] = track[LAST];
@@ -74,8 +72,8 @@ uint32_t bs_track_finish(const bs_tracker_tables *tables, bs_tracker_state *stat
     record[BS_RECORD_RIGHT] = track[RIGHT];
     record[BS_RECORD_BOTTOM] = track[BOTTOM];
     record[BS_RECORD_FLAGS] = flags;
-    record[BS_RECORD_GATE] = events >= limits[3] && events <= limits[4] && size_x >= limits[5] && size_x <= limits[6]
-        && size_y >= limits[5] && size_y <= limits[6] && (limits[7] == 0 || (flags & BS_DOUBLET) == 0);
+    record[BS_RECORD_GATE] = events >= limits[4] && events <= limits[5] && size_x >= limits[6] && size_x <= limits[7]
+        && size_y >= limits[6] && size_y <= limits[7] && (limits[8] == 0 || (flags & BS_DOUBLET) == 0);
     for (uint32_t k = 0; k < tables->size; k++) {
         record_tensor[k] = state->tensors[number][k];
     }

@@ -10,8 +10,8 @@
 - **close**: a track that had fewer than `busy_events` events in each of `idle_bins` bins of `bin_us` is over. One with fewer than
   `least_events` was none. So a record is available (`idle_bins` + 1) `bin_us` after the particle's exit at the latest.
 
-A passage is flagged as a doublet if tracks merged, if it had two humps, or if it lasted longer, or was larger along either axis,
-by more than `longer_percent`, or `larger_percent`, than the typical one (see `records`).
+A passage is flagged as a doublet if tracks merged, if it had two humps, or if it lasted longer, was larger along either axis, or
+was heavier, by more than `longer_percent`, `larger_percent` or `heavier_percent`, than others were (see `records`).
 
 Velocity is the slope of the line through the bins' mean places (least squares); of a hologram that fills the sensor it is that of
 the pattern under the beam. Sizes are twice the mean distance of the events from the track's middle.
@@ -54,7 +54,7 @@ def _free(tracks, most):  # type: ignore[no-untyped-def]
 @linked
 def _end_bins(  # type: ignore[no-untyped-def]
     most, bin_us, busy, idle_bins, hump_ratio, split_ratio, marks, width, height, merge_fine, speed, limits, size,
-    due, active, passages, discarded, learned, early, typical, tracks, tensors, until, out, out_tensor, found,
+    due, active, passages, discarded, learned, recent, tracks, tensors, until, out, out_tensor, found,
 ):  # fmt: skip
     """End all bins that are due at time `until` (uint32) or before, in order of time; return the number of records.
 
@@ -84,7 +84,7 @@ def _end_bins(  # type: ignore[no-untyped-def]
                 if follows:
                     tracks[k, c.FLAGS] |= SPLIT
                 made = finish(
-                    limits, bin_us, size, learned, early, typical, tracks[k], tensors[k], now, out[found], out_tensor[found]
+                    limits, bin_us, size, marks, learned, recent, tracks[k], tensors[k], now, out[found], out_tensor[found]
                 )
                 found += made
                 discarded[0] += np.uint32(1 - made)
@@ -111,7 +111,7 @@ def process(  # type: ignore[no-untyped-def]
     width, height, seed_shift, seed_events, seed_us, reach_x, reach_y, merge_fine, speed, bin_us, busy, idle_bins, most, hump_ratio,
     split_ratio, marks, grid_columns, grid_rows, extent_x, extent_y, extent_us, cell_factor, step_factor, follow, half_x, half_y,
     limits, size,
-    due, active, passages, discarded, missed, outside, learned, early, typical, seed_time, seed_count, tracks, tensors,
+    due, active, passages, discarded, missed, outside, learned, recent, seed_time, seed_count, tracks, tensors,
     t, x, y, p, out, out_tensor, count, stop,
 ):  # fmt: skip
     """Follow `count` events until time `stop` (the clock's 32 bits); return the number of records.
@@ -128,7 +128,7 @@ def process(  # type: ignore[no-untyped-def]
         if active[0] != np.uint32(0) and np.int32(np.uint32(now - due[0])) >= 0:
             found = _end_bins(
                 most, bin_us, busy, idle_bins, hump_ratio, split_ratio, marks, width, height, merge_fine, speed, limits, size,
-                due, active, passages, discarded, learned, early, typical, tracks, tensors, now, out, out_tensor, found,
+                due, active, passages, discarded, learned, recent, tracks, tensors, now, out, out_tensor, found,
             )  # fmt: skip
         mine, nearest, left, k = -1, 1 << 30, np.int64(active[0]), 0
         while left > 0 and k < most:
@@ -171,7 +171,7 @@ def process(  # type: ignore[no-untyped-def]
         )  # fmt: skip
     return _end_bins(
         most, bin_us, busy, idle_bins, hump_ratio, split_ratio, marks, width, height, merge_fine, speed, limits, size,
-        due, active, passages, discarded, learned, early, typical, tracks, tensors, np.uint32(stop), out, out_tensor, found,
+        due, active, passages, discarded, learned, recent, tracks, tensors, np.uint32(stop), out, out_tensor, found,
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ class Tracker(Stage):
     kernel = staticmethod(process)
     call = ("t", "x", "y", "p", "out_records", "out_tensors", "events", "stop")
     record_fields = RECORD
-    keeps_on_gap = ("passages", "discarded", "missed", "learned", "early", "typical")
+    keeps_on_gap = ("passages", "discarded", "missed", "learned", "recent")
 
     def __init__(self, parameters: Any, signal: EventFormat, *others: Any, **named: Any) -> None:
         super().__init__(parameters, signal, *others, **named)
@@ -209,7 +209,7 @@ class Tracker(Stage):
             ("marks", "grid_columns", "grid_rows", "extent_x", "extent_y", "extent_us", "cell_factor", "step_factor", "follow"),
             "u4",
         )
-        return layout(**whole, **signed, **more, **grid, half_x="i4", half_y="i4", limits=("i4", 8), size="u4")
+        return layout(**whole, **signed, **more, **grid, half_x="i4", half_y="i4", limits=("i4", 9), size="u4")
 
     @classmethod
     def state_layout(cls, capacity: Capacity) -> np.dtype:
@@ -218,8 +218,7 @@ class Tracker(Stage):
         seeds = ((capacity.rows >> LEAST_SEED_SHIFT) + 1, (capacity.columns >> LEAST_SEED_SHIFT) + 1)
         return layout(
             **counts,
-            early=("i4", (3, r.EARLY)),
-            typical=("i4", 3),
+            recent=("i4", (4, r.RECENT)),
             seed_time=("u4", seeds),
             seed_count=("u2", seeds),
             tracks=("i4", (capacity.tracks, FIELDS)),
@@ -254,7 +253,15 @@ class Tracker(Stage):
         tables["follow"] = p.follow
         tables["half_x"], tables["half_y"] = (n * p.cell_px // 2 for n in p.grid[:2])
         sizes = [round(16 * size) for size in p.gate_size_px]
-        tables["limits"] = [p.least_events, p.longer_percent, p.larger_percent, *p.gate_events, *sizes, p.gate_alone]
+        tables["limits"] = [
+            p.least_events,
+            p.longer_percent,
+            p.larger_percent,
+            p.heavier_percent,
+            *p.gate_events,
+            *sizes,
+            p.gate_alone,
+        ]
         tables["size"] = p.tensor_bytes
         proofs = {"record after exit, us at most": latency, "tensor, bytes": p.tensor_bytes}
         return Design(tables, signal, proofs)
@@ -275,7 +282,9 @@ class Tracker(Stage):
         )
         yield replace(small, speed_px_us=0.05)
         yield replace(small, tracks=2, follow=True, merge_px=9, hump_ratio=2, split_ratio=2, larger_percent=10)
-        yield replace(small, reach_px=(64, 64), busy_events=30, split_ratio=3, gate_events=(500, 900))
+        yield replace(
+            small, reach_px=(64, 64), busy_events=30, split_ratio=3, gate_events=(500, 900), marks="on", heavier_percent=5
+        )
 
     def room(self, frames: int, spikes: int) -> int:
         """Return the most particles that can be over within so many events."""

@@ -23,6 +23,7 @@ RANGES = {
     "split_ratio": (2, 1000),
     "longer_percent": (0, 1000),
     "larger_percent": (0, 1000),
+    "heavier_percent": (0, 1000),
     "cell_px": (1, 256),
     "step_us": (1, 10_000),
     "sort_us": (1, 1_000_000),
@@ -60,8 +61,8 @@ class TrackerParameters(Parameters):
     hump_ratio, split_ratio : int
         How many times as many such events a bin before a valley must have had for the passage to be flagged, or split in two;
         2 to 1000.
-    longer_percent, larger_percent : int
-        By how much a passage must last longer, or be larger, than the typical one to be flagged; 1 to 1000, 0 for never.
+    longer_percent, larger_percent, heavier_percent : int
+        By how much a passage must last longer, be larger, or be heavier, than others to be flagged; 1 to 1000, 0 for never.
     grid : tuple of int
         Columns, rows and time steps of the tensor, 1 to 255 each.
     cell_px : int
@@ -96,6 +97,7 @@ class TrackerParameters(Parameters):
     split_ratio: int = 20
     longer_percent: int = 30
     larger_percent: int = 0
+    heavier_percent: int = 0
     grid: tuple[int, int, int] = (32, 24, 4)
     cell_px: int = 20
     step_us: int = 120

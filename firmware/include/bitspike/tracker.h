@@ -5,8 +5,8 @@
 #include "bitspike/config.h"
 
 #define BS_TRACK_FIELDS 38
-#define BS_TRACKER_LIMITS 8
-#define BS_TRACKER_EARLY 8
+#define BS_TRACKER_LIMITS 9
+#define BS_TRACKER_RECENT 64u
 #define BS_SEED_ROWS ((BS_MAX_ROWS >> 2) + 1) /* cells of 4 pixels at the least */
 #define BS_SEED_COLUMNS ((BS_MAX_COLUMNS >> 2) + 1)
 
@@ -37,7 +37,7 @@ typedef struct { /* what the parameters become */
     uint32_t follow; /* 1: the grid goes with the particle */
     int32_t half_x;
     int32_t half_y;
-    int32_t limits[BS_TRACKER_LIMITS]; /* least events; longer, larger by percent; the gate's events, sizes, and whether alone */
+    int32_t limits[BS_TRACKER_LIMITS]; /* least events; longer, larger, heavier by percent; the gate's events, sizes, and whether alone */
     uint32_t size;                     /* bytes of a tensor */
 } bs_tracker_tables;
 
@@ -48,9 +48,8 @@ typedef struct { /* what one block leaves for the next; all zero to start */
     uint32_t discarded; /* that were no particles */
     uint32_t missed;    /* that there was no track for */
     uint32_t outside;   /* events outside the sensor */
-    uint32_t learned;   /* passages that the typical one was learned from, up to BS_TRACKER_EARLY */
-    int32_t early[3][BS_TRACKER_EARLY]; /* what these were: as typical, without fractions */
-    int32_t typical[3]; /* duration in 1/16 microseconds, sizes in 1/256 pixel */
+    uint32_t learned;   /* passages in `recent`; from BS_TRACKER_RECENT on it says only which one is the oldest */
+    int32_t recent[4][BS_TRACKER_RECENT]; /* duration in microseconds, sizes in sixteenths of a pixel, weight */
     uint32_t seed_time[BS_SEED_ROWS][BS_SEED_COLUMNS];
     uint16_t seed_count[BS_SEED_ROWS][BS_SEED_COLUMNS];
     int32_t tracks[BS_MAX_TRACKS][BS_TRACK_FIELDS];
