@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firmware.build import COMMON, ROOT, macros, sources
-from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_stages, write_words
+from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_learning, write_stages, write_words
 from firmware.harden.misra import unexplained
 from firmware.twins import has
 from pipeline.chain import load_stages
@@ -93,6 +93,11 @@ def fuzz_tables(seconds: int) -> str:
     return fuzz("fuzz_tables", write_image, seconds)
 
 
+def fuzz_learning(seconds: int) -> str:
+    """Fuzz the sorter's training."""
+    return fuzz("fuzz_learning", write_learning, seconds)
+
+
 def fuzz_words(seconds: int) -> str:
     """Fuzz the decoders of a camera's words."""
     return fuzz("fuzz_words", write_words, seconds)
@@ -103,6 +108,7 @@ CHECKS: dict[str, Callable[[int], str]] = {
     "cppcheck, MISRA": misra,
     "libFuzzer, stages": fuzz_stages,
     "libFuzzer, tables": fuzz_tables,
+    "libFuzzer, training": fuzz_learning,
     "libFuzzer, words of a camera": fuzz_words,
 }
 

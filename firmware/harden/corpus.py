@@ -118,3 +118,23 @@ def write_words(folder: Path) -> int:
                 (folder / f"words_{count}").write_bytes(head + words.astype(word).tobytes())
                 count += 1
     return count
+
+
+def write_learning(folder: Path) -> int:
+    """Write designed tables and spikes to `folder`, as ``fuzz_learning.c`` takes them: of two shapes in noise; return how many."""
+    cls, rng, count = REGISTRY["sorter"], np.random.default_rng(0), 0
+    signal = example_format(CHANNELS)
+    for parameters in cls.examples():
+        if room().lacks(cls.needed(parameters, signal)) is None:
+            running: Any = cls(parameters, signal, engine=Laid(room()))
+            tables, width, before = running.tables, int(running.tables["width"]), int(running.tables["before"])
+            for spikes, lacking in ((0, 0), (30, 0), (110, 0), (30, 1)):
+                channel, loud = rng.integers(0, CHANNELS, spikes), rng.choice([300, 900], spikes)
+                wave = -np.exp(-0.5 * ((np.arange(width) - before) / 2.5) ** 2)
+                shape = (spikes, int(tables["neighbours"]), width)
+                waveform = np.rint(loud[:, None, None] * wave + rng.normal(0, 20, shape)).astype("<i2")
+                heads = [struct.pack("<Bh", int(c), -int(a)) for c, a in zip(channel, loud, strict=True)]
+                content = bytes([CHANNELS - 1, spikes, lacking]) + settled(tables).tobytes() + b"".join(heads) + waveform.tobytes()
+                (folder / f"learning_{count}").write_bytes(content)
+                count += 1
+    return count

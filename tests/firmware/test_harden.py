@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firmware import build
-from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_stages, write_words
+from firmware.harden.corpus import HERE, fuzzed_stages, room, write_image, write_learning, write_stages, write_words
 from firmware.harden.misra import explained, unexplained
 from pipeline.chain import load_stages
 from pipeline.stage import REGISTRY
@@ -47,9 +47,15 @@ def test_the_list_is_read_and_names_files_that_there_are():
     assert set().union(*rows.values()) <= files | {"everywhere"}
 
 
-@pytest.mark.parametrize(
-    ("program", "write"), [("fuzz_stages", write_stages), ("fuzz_tables", write_image), ("fuzz_words", write_words)]
-)
+PROGRAMS = {
+    "fuzz_stages": write_stages,
+    "fuzz_tables": write_image,
+    "fuzz_words": write_words,
+    "fuzz_learning": write_learning,
+}
+
+
+@pytest.mark.parametrize(("program", "write"), list(PROGRAMS.items()))
 def test_inputs_run(program, write, tmp_path):
     """Those that fuzzing starts from, and some with one byte changed: built without libFuzzer, which may be missing here."""
     count = write(tmp_path)
