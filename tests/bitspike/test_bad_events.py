@@ -52,7 +52,7 @@ def test_damaged_beyond_use(refused, command, tmp_path):
         ("a.aedat4", b"#!AER-DAT4.0\r\n" + bytes(100), "not a whole AEDAT 4 file"),
         ("a.es", b"Event Strea", "not an Event Stream"),
         ("a.aedat", b"#!AER-DAT3.1\r\n" + bytes(100), "AEDAT 3 is not read; convert it to AEDAT 4"),
-        ("a.csv", b"t,x,y,p\n1,2,a,1\n", "could not convert"),
+        ("a.csv", b"t,x,y,p\n1,2,a,1\n", "has no whole numbers t, x, y and p; mend the line"),
         ("b.csv", b"t,x,y,p\n5,2,3,1\n4,2,3,1\n", "t goes back from 5 to 4 us; sort the file by time"),
         ("c.csv", b"name,digit\n1,2\n", "events have t, x, y and p"),
         ("a.tar.xz", b"\xfd7zXZ\x00" + bytes(100), "is packed (xz); unpack it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -169,7 +170,12 @@ def test_the_demo_scores_what_it_made(capsys, tmp_path):
     found = document(capsys, "demo", "--out", tmp_path, "--seconds", "10")
     assert found["recording"]["channels"] == 68
     assert found["score"]["detection"]["f1"] > 0.97
-    assert (tmp_path / "result" / "report.html").exists()
+    assert found["particles"]["score"]["found_share"] > 0.95
+    assert found["particles"]["score"]["wrong_share"] < 0.1
+    page = tmp_path / "result" / "report.html"
+    sources = re.findall(r'<img src="([^"]+)"', page.read_text())
+    assert "../cytometer/result/plots/montage.png" in sources
+    assert all((page.parent / source).is_file() for source in sources)
 
 
 @pytest.mark.parametrize("chain", packaged_chains())
