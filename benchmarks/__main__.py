@@ -15,7 +15,7 @@ from benchmarks.material import FOLDER, ROOT
 from benchmarks.results import Part, about, markdown, write_json
 from benchmarks.timing import pin
 
-PARTS = ("start", "speed", "chain", "decoding", "filtering", "particles", "memory", "sorting")
+PARTS = ("start", "speed", "chain", "decoding", "filtering", "particles", "passages", "memory", "sorting")
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 

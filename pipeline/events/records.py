@@ -60,10 +60,10 @@ def finish(limits, bin_us, size, marks, learned, recent, track, tensor, closed, 
         trailing, marking = marking, trailing
     if marks == np.uint32(3):
         marking = trailing = events
-    weight = np.int64(isqrt64(lasted * lasted * trailing // max(marking, 1)))
+    weight = np.int64(isqrt64(lasted * lasted * trailing // (marking if marking > 1 else 1)))
     flags = np.int64(track[c.FLAGS])
     seen = np.int64(learned[0])
-    count = min(seen, RECENT)
+    count = seen if seen < RECENT else RECENT
     if count >= LEAST:
         if limits[1] != 0 and exceeds(count, recent[0], lasted, limits[1]):
             flags |= DOUBLET
