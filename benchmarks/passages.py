@@ -39,8 +39,8 @@ def measure(quick: bool) -> Part:
     part.tables.append(
         Table(
             "Simulated passages",
-            f"{RATE_HZ:g} particles of 16 and 20 um a second, after the first {LEARNED_US / 1000:g} ms, in which the chain learns; "
-            "in per cent. What counts as what is defined in bitspike/passages.py. A shared record covers several particles and must "
+            f"{RATE_HZ:g} particles of 16 and 20 um a second after the first {LEARNED_US / 1000:g} ms, in which the chain learns, "
+            "per cent. What counts as what is defined in bitspike/passages.py. A shared record covers several particles and must "
             "be flagged; a single covers one and should not be. Late records came more than 1 ms after the exit: where particles "
             "crowd, the sensor's readout is late by as much.",
             ["recording", "particles", "found", "false or split", "shared", "of these flagged", "singles flagged", "late"],
