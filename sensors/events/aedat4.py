@@ -1,4 +1,4 @@
-"""AEDAT 4 of iniVation's DV software, through dv-processing (the ``events`` extra): reader and writer.
+"""AEDAT 4 of iniVation's DV software, through dv-processing (the ``events`` extra): reader.
 
 A file begins with ``#!AER-DAT4.0`` and CR LF. Then follow flatbuffers: a header with the compression (none, LZ4, LZ4 high,
 Zstandard, Zstandard high), the place of the table of contents, and a description of the streams in XML; packets, each with the
@@ -10,6 +10,7 @@ Source: docs.inivation.com, Software, AEDAT 4.0.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.blocks import EventFormat, Events
+from pipeline.blocks import EventFormat
 from pipeline.errors import BitspikeError, MissingExtraError
 from pipeline.fixed import inlined, kernel
 from pipeline.layout import blank, layout, variables
 from sensors.events.source import Columns, EventRecording, Piece
 from sensors.events.stated import EventFacts
 
-COMPRESSIONS = ("none", "lz4", "zstd")
 TOGETHER = 1 << 15  # events of a piece, about
-CAMERA = "bitspike"
 
 
-def _dv() -> Any:
+def dv() -> Any:
+    """Return dv-processing, or say what is missing."""
     try:
         import dv_processing
     except ImportError:
@@ -39,12 +39,22 @@ def _dv() -> Any:
 
 def _opened(path: Path) -> Any:
     try:
-        recording = _dv().io.MonoCameraRecording(str(path))
+        recording = dv().io.MonoCameraRecording(str(path))
     except RuntimeError as error:
-        raise BitspikeError(f"{path}: not a whole AEDAT 4 file: {str(error).splitlines()[0]}") from None
+        raise BitspikeError(f"{path}: not a whole AEDAT 4 file: {_why(error)}; copy it again, or record it anew") from None
     if not recording.isEventStreamAvailable():
         raise BitspikeError(f"{path}: holds no stream of events")
     return recording
+
+
+def _why(error: RuntimeError) -> str:
+    """Return what dv-processing says is wrong, without the C++ around it: places in its sources, kinds of error, stack traces."""
+    for line in str(error).splitlines():
+        if "EndOfFile" in line:
+            return "it ends too early"
+        if line.strip() and not re.search(r"\.[ch]pp\(\d+\)", line):
+            return line.strip().rstrip(".")
+    return "it cannot be read"
 
 
 STATE = layout(
@@ -131,7 +141,7 @@ class _PacketReader:
                 yield Piece(Columns(*(c[:n] for c in columns)), (done, state.copy()), counts)
             elif error is None:
                 return
-        raise BitspikeError(f"{self.path}: packet {done}: {str(error).splitlines()[0]}") from None
+        raise BitspikeError(f"{self.path}: damaged after packet {done}: {_why(error)}; copy it again, or record it anew") from None
 
 
 def read_aedat4(path: Path, facts: EventFacts) -> EventRecording:
@@ -148,51 +158,3 @@ def read_aedat4(path: Path, facts: EventFacts) -> EventRecording:
     sensor, source = facts.sensor(path, EventFormat(width, height), "the header")
     assert sensor is not None
     return EventRecording(path, "aedat4", sensor, _PacketReader(path, sensor), source)
-
-
-class Aedat4Writer:
-    """Writes an AEDAT 4 file, with `compression` "none", "lz4" or "zstd".
-
-    Raises
-    ------
-    BitspikeError
-        The name does not end as the library wants it.
-    """
-
-    def __init__(self, path: Path, sensor: EventFormat, first_us: int, compression: str = "lz4") -> None:
-        dv = _dv()
-        if path.suffix != ".aedat4":
-            raise BitspikeError(f"{path}: the name of an AEDAT 4 file ends with .aedat4")
-        kinds = {"none": dv.CompressionType.NONE, "lz4": dv.CompressionType.LZ4, "zstd": dv.CompressionType.ZSTD}
-        config = dv.io.MonoCameraWriter.Config(CAMERA)
-        config.addEventStream((sensor.width, sensor.height))
-        config.compression = kinds[compression]
-        self._dv, self._writer = dv, dv.io.MonoCameraWriter(str(path), config)
-
-    def write(self, events: Events) -> None:
-        """Write events."""
-        store = self._dv.EventStore()
-        push = store.push_back
-        columns = (events.t_us.tolist(), events.x.tolist(), events.y.tolist(), (events.p != 0).tolist())
-        for t, x, y, p in zip(*columns, strict=True):
-            push(t, x, y, p)
-        if len(events):
-            self._writer.writeEvents(store)
-
-    def close(self) -> None:
-        """Finish the file: the library does so when its writer is gone."""
-        self._writer = None
-
-
-class Aedat4PlainWriter(Aedat4Writer):
-    """Writes an AEDAT 4 file without compression."""
-
-    def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
-        super().__init__(path, sensor, first_us, "none")
-
-
-class Aedat4ZstdWriter(Aedat4Writer):
-    """Writes an AEDAT 4 file compressed with Zstandard."""
-
-    def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
-        super().__init__(path, sensor, first_us, "zstd")

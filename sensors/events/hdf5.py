@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,42 @@ def read_hdf5(path: Path, facts: EventFacts) -> EventRecording:
     )
 
 
+class _Disk(FileIO):
+    """A file to which every write seems to go well: HDF5's library breaks down over one that does not (h5py 3.16, full disk)."""
+
+    error: OSError | None = None  # the first, for who writes to raise
+
+    def write(self, data: Any) -> int:
+        """Write all of it, unless something went wrong before."""
+        left = memoryview(data)
+        try:
+            while len(left) and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the length, unless something went wrong before."""
+        try:
+            return super().truncate(size) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self.error is not None:
+            raise self.error
+
+
 class Hdf5Writer:
     """Writes an HDF5 file of events."""
 
     def __init__(self, path: Path, sensor: EventFormat, first_us: int) -> None:
-        self._file = _h5py().File(path, "w")
+        h5py = _h5py()
+        self._disk = _Disk(path, "w+")
+        self._file = h5py.File(self._disk, "w")
         group = self._file.create_group("events")
         group.attrs["width"], group.attrs["height"] = sensor.width, sensor.height
         kinds = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "u1"}
@@ -155,7 +187,10 @@ class Hdf5Writer:
             first = len(data)
             data.resize((first + len(column),))
             data[first:] = column
+        self._disk.check()
 
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+        self._disk.close()
+        self._disk.check()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -23,9 +25,9 @@ WRITERS = {  # name of a format to the module and class that writes it
     "dat": "dat:DatWriter",
     "dat1": "dat:Dat1Writer",
     "aedat2": "aedat2:Aedat2Writer",
-    "aedat4": "aedat4:Aedat4Writer",
-    "aedat4-none": "aedat4:Aedat4PlainWriter",
-    "aedat4-zstd": "aedat4:Aedat4ZstdWriter",
+    "aedat4": "aedat4_writing:Aedat4Writer",
+    "aedat4-none": "aedat4_writing:Aedat4PlainWriter",
+    "aedat4-zstd": "aedat4_writing:Aedat4ZstdWriter",
     "es": "es:EsWriter",
     "nmnist": "nmnist:NmnistWriter",
     "npy": "npy:NpyWriter",
@@ -46,6 +48,7 @@ SUFFIXES = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
 }
+FULL = {os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}  # libraries hand on the words, not the number
 
 
 class Writer(Protocol):
@@ -132,7 +135,8 @@ def write_events(
 def _reason(error: OSError) -> str:
     """Return why a file cannot be written; HDF5's library says it in the middle of a long line."""
     inside = re.search(r"error message = '([^']+)'", str(error))
-    return error.strerror or (inside[1] if inside else str(error).splitlines()[0])
+    reason = error.strerror or (inside[1] if inside else str(error).splitlines()[0])
+    return f"{reason}; free some space, or choose another place" if reason in FULL else reason
 
 
 def format_of(path: Path, format: str | None = None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -222,7 +224,7 @@ def test_a_place_that_cannot_be_written_is_named_as_given(tmp_path, made, monkey
         write_events(tmp_path / "file" / "a.raw", [made], sensor=SENSOR)
     full = OSError("Unable to create (errno = 28, error message = 'No space left on device', buf = 0x1)")
     monkeypatch.setattr("sensors.events.hdf5.Hdf5Writer.write", lambda *_: (_ for _ in ()).throw(full))
-    with pytest.raises(BitspikeError, match=r"a\.h5: cannot be written: No space left on device$"):
+    with pytest.raises(BitspikeError, match=r"a\.h5: cannot be written: No space left on device; free some space"):
         write_events(tmp_path / "a.h5", [made], sensor=SENSOR)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -324,3 +326,16 @@ def test_events_are_told_from_samples(tmp_path, made):
     np.save(tmp_path / "b.npy", samples.reshape(-1, 4))
     assert not is_events(tmp_path / "b.npy")
     assert not is_events(tmp_path)
+
+
+@pytest.mark.parametrize("left", [14, 1000, 20_000, -600])
+def test_a_truncated_aedat4_file_gets_one_clear_line(tmp_path, made, left):
+    pytest.importorskip("dv_processing")
+    path = write_events(tmp_path / "a.aedat4", [made], sensor=SENSOR)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(BitspikeError) as refusal:
+        open_events(path).summary()
+    line = str(refusal.value)
+    assert line.startswith(f"{path}: not a whole AEDAT 4 file: ")
+    assert line.endswith("; copy it again, or record it anew")
+    assert not re.search(r"::|[ch]pp|Stacktrace|\n", line)
