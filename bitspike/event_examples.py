@@ -57,6 +57,12 @@ class BusiestWindow:
     def take(self, seen: Events, kept: Events) -> None:
         """Take a block as the sensor gave it, and what the filters left of it."""
         last = (max(seen.stop - 1, seen.start) - self.start) // self.us
+        if (
+            not len(seen) and not len(kept) and last > self._number
+        ):  # of all windows in a silence, only the one that it begins in can be the busiest
+            self._end()
+            self._number = last
+            return
         edges = self.start + self.us * np.arange(self._number, last + 2, dtype=np.int64)
         blocks = {"seen": seen, "kept": kept}
         cuts = {name: np.searchsorted(block.t_us, edges).tolist() for name, block in blocks.items()}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bitspike.event_runs import EventRun
 from bitspike.finishing import write_tables
 from bitspike.playing import SPEEDS, known, play
 from bitspike.session import Session
+from pipeline.blocks import Events
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_events
 from pipeline.errors import BitspikeError
@@ -87,7 +89,9 @@ def replay_events(
     described, keep = _described(recording, start, stop), partial(EventKeeper, chain=running, start=start)
     with Session(described, running, target, start, stop, resume, keep) as session:
         keeper, manifest, before = session.keeper, session.manifest, session.keeper.counts["events"]
-        timings = play(recording, session, round(1000 * block_ms), 1e6, speed == "1x", progress)
+        timings = play(
+            recording if speed == "1x" else _Unpaced(recording), session, round(1000 * block_ms), 1e6, speed == "1x", progress
+        )
         timings["events_per_s"] = (keeper.counts["events"] - before) / timings["seconds"]
         manifest.outputs.update(keeper.finish(session.folder))
         session.columns.close()
@@ -99,6 +103,17 @@ def replay_events(
         manifest.recording["sha256"] = recording.checksum()
         session.publish(manifest)
     return EventRun(target.absolute())
+
+
+@dataclass(frozen=True)
+class _Unpaced:
+    """A recording to be played as fast as it goes: nobody waits for the blocks of a long silence."""
+
+    recording: EventRecording
+
+    def blocks(self, us: int, start: int, stop: int, /) -> Iterator[Events]:
+        """Yield ``[start, stop)`` in blocks of `us` microseconds, a long silence as one or two."""
+        return self.recording.blocks(us, start, stop, long_silence=True)
 
 
 def stretch_us(recording: EventRecording, start_s: float, stop_s: float | None) -> tuple[int, int]:

@@ -23,6 +23,8 @@ DAMAGE = {
     "cut": "bytes left over at the end",
 }
 IGNORED = {"triggers": "external triggers", "others": "other words"}
+SILENCE = 64  # empty blocks, one after the other, from which on they may be given as one
+SETTLED_US = 60_000_000  # of silence, after which no stage waits for anything
 CUTS = 4096  # blocks that are cut from a piece at a time: a gap may be of any length
 MOST_MARKS = 4096  # places to go on from that a recording remembers
 _COLUMNS = (np.int64, np.uint16, np.uint16, np.uint8)
@@ -65,6 +67,14 @@ class Reader(Protocol):
 
 def _joined(parts: list[Columns]) -> Columns:
     return Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _silence(begin: int, end: int) -> Iterator[Events]:
+    """Yield ``[begin, end)`` without events: up to a minute, after which all stages have come to rest, then what is left."""
+    settled = min(begin + SETTLED_US, end)
+    for start, stop in ((begin, settled), (settled, end)):
+        if start < stop:
+            yield Events(start, stop, *(np.empty(0, kind) for kind in _COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ class EventRecording:
             if last < len(columns.t):
                 return
 
-    def blocks(self, us: int, start: int | None = None, stop: int | None = None) -> Iterator[Events]:
+    def blocks(self, us: int, start: int | None = None, stop: int | None = None, *, long_silence: bool = False) -> Iterator[Events]:
         """Yield ``[start, stop)`` in blocks of `us` microseconds: one after the other, also where there are no events.
 
         Parameters
@@ -179,6 +189,8 @@ class EventRecording:
         start, stop : int, optional
             Time to begin and to end, in microseconds of the recording's clock; the first and just after the last event unless
             given. The last block may be shorter.
+        long_silence : bool
+            Give 64 blocks without events, or more, as one of up to a minute and one of the rest: a damaged time leaps by years.
 
         Raises
         ------
@@ -189,18 +201,27 @@ class EventRecording:
             raise BitspikeError(f"block length: {us} us; give at least 1")
         if start is not None and stop is not None and stop < start:
             raise BitspikeError(f"{self.path}: stop {stop} us is before start {start} us")
-        return self._windows(us, start, stop)
+        return self._windows(us, start, stop, long_silence)
 
-    def _windows(self, us: int, start: int | None, stop: int | None) -> Iterator[Events]:
+    def _windows(self, us: int, start: int | None, stop: int | None, long_silence: bool) -> Iterator[Events]:
         nothing = Columns(*(np.empty(0, kind) for kind in _COLUMNS))
         begin, parts = start, [nothing]  # what the block that is not full has so far
+        silence = SILENCE * us
         for piece in self.pieces(start, stop):
             begin = piece.start if begin is None else begin
             t, x, y, p = piece.t_us, piece.x, piece.y, piece.p
-            whole = (piece.stop - 1 - begin) // us  # blocks that end at or before the last event: nothing more comes for these
+            end = begin + (piece.stop - 1 - begin) // us * us  # of the blocks for which nothing more comes: the last event is after
             first = 0
-            for done in range(0, whole, CUTS):
-                for cut in np.searchsorted(t, begin + us * np.arange(1, min(whole - done, CUTS) + 1, dtype=np.int64)).tolist():
+            while begin < end:
+                quiet = int(t[first]) - begin
+                if long_silence and not parts and quiet >= silence:
+                    yield from _silence(begin, begin + quiet // us * us)
+                    begin += quiet // us * us
+                    continue
+                many = min((end - begin) // us, CUTS)
+                for cut in np.searchsorted(t, begin + us * np.arange(1, many + 1, dtype=np.int64)).tolist():
+                    if cut == first and long_silence and not parts and t[first] - begin >= silence:
+                        break
                     columns = Columns(t[first:cut], x[first:cut], y[first:cut], p[first:cut])
                     if parts:
                         columns, parts = _joined([*parts, columns]), []
@@ -212,6 +233,9 @@ class EventRecording:
         held = _joined(parts)
         end = stop if stop is not None else int(held.t[-1]) + 1 if len(held.t) else begin
         while begin < end:
+            if long_silence and not len(held.t) and end - begin >= silence:
+                yield from _silence(begin, end)
+                return
             cut = int(np.searchsorted(held.t, begin + us))
             yield Events(begin, min(begin + us, end), *(c[:cut] for c in held))
             held = Columns(*(c[cut:] for c in held))

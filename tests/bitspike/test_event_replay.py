@@ -14,7 +14,7 @@ from bitspike.event_examples import MOST_PASSAGES, PASSAGE_US
 from bitspike.event_replay import replay_events
 from bitspike.event_runs import EventRun, is_event_run
 from bitspike.main import run
-from pipeline.blocks import EVENT_COLUMNS, PARTICLE_COLUMNS
+from pipeline.blocks import EVENT_COLUMNS, PARTICLE_COLUMNS, Events
 from pipeline.chain import parse_chain
 from pipeline.checks import example_events, example_sensor
 from pipeline.errors import BitspikeError
@@ -91,6 +91,29 @@ def whole(recording, tmp_path_factory):
 def test_the_result_depends_on_the_recording_and_the_chain_only(recording, whole, tmp_path, block_ms, on):
     assert results(replayed(recording, tmp_path / "run", block_ms=block_ms, on=on)) == results(whole)
     assert "particles/tensor.npy" in results(whole)[0]
+
+
+@pytest.mark.parametrize(("leap_us", "on"), [(30_000_000, "host"), (9 * 3_600_000_000, "host"), (5_000_000_000, "native")])
+def test_a_long_silence_changes_nothing(tmp_path, monkeypatch, leap_us, on):
+    """It begins amid a passage; the same events without it, and block by block, are the measure."""
+    late = EVENTS.t_us + leap_us * (np.arange(len(EVENTS)) >= len(EVENTS) // 2)
+    path = write_events(tmp_path / "a.npy", [Events(0, 0, late, EVENTS.x, EVENTS.y, EVENTS.p)], sensor=SENSOR)
+    source = open_events(path, SENSOR.width, SENSOR.height)
+    quick = replayed(source, tmp_path / "quick", on=on)
+    assert quick.manifest.timings["blocks"] < 150
+    monkeypatch.setattr("sensors.events.source.SILENCE", 1 << 62)
+    plain = replayed(source, tmp_path / "plain", block_ms=30.0 if leap_us < 1e9 else 60_000.0)
+    assert results(quick) == results(plain)
+    assert len(quick.particles) > 5
+
+
+def test_a_damaged_time_of_centuries_is_replayed(tmp_path):
+    times = EVENTS.t_us.copy()
+    times[-1] = 1 << 55
+    path = write_events(tmp_path / "a.npy", [Events(0, 0, times, EVENTS.x, EVENTS.y, EVENTS.p)], sensor=SENSOR)
+    done = replayed(open_events(path, SENSOR.width, SENSOR.height), tmp_path / "run")
+    assert done.manifest.counts["events"] == len(EVENTS)
+    assert done.manifest.timings["blocks"] < 100
 
 
 @pytest.mark.parametrize("how", [{"block_ms": 1.0}, {"block_ms": 0.237}, {"block_ms": 1.3, "speed": "1x"}])

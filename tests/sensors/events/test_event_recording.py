@@ -119,6 +119,24 @@ def test_silence_is_blocks_too(tmp_path):
     assert (blocks[-1].start, blocks[-1].stop, len(blocks[-1])) == (9010, 10001, 1)
 
 
+@pytest.mark.parametrize("leap", [0, 300, 64_000, 64_999, 71_000, 5_000_000, 90_000_000])
+@pytest.mark.parametrize("pieces", [3, 1000])
+def test_a_long_silence_may_be_one_block(tmp_path, made, monkeypatch, leap, pieces):
+    """The blocks that hold events are the same; those of the silence before, amid and after them are fewer, and cover it."""
+    monkeypatch.setattr("sensors.events.npy.ROWS", pieces)
+    t = made.t_us[:20] + leap * (np.arange(20) > 9)
+    some = Events(0, 0, t, made.x[:20], made.y[:20], made.p[:20])
+    recording = open_events(write_events(tmp_path / "a.npy", [some], sensor=SENSOR))
+    for start, stop in ((None, None), (made.start - leap, int(t[-1]) + 1 + leap), (int(t[9]) + 300, int(t[9]) + leap + 400)):
+        every, fewer = (list(recording.blocks(1000, start, stop, long_silence=one)) for one in (False, True))
+        held = [[(b.start, b.stop, b.t_us.tolist(), b.x.tolist()) for b in blocks if len(b)] for blocks in (every, fewer)]
+        assert held[0] == held[1]
+        assert (fewer[0].start, fewer[-1].stop) == (every[0].start, every[-1].stop)
+        assert all(a.stop == b.start for a, b in pairwise(fewer))
+        assert all((b.stop - every[0].start) % 1000 == 0 or b.stop - b.start == 60_000_000 for b in fewer[:-1])
+        assert len(fewer) < 3 * 64 + 20
+
+
 def test_bad_questions(recording):
     with pytest.raises(BitspikeError, match="block length: 0 us; give at least 1"):
         recording.blocks(0)
