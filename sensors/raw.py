@@ -123,6 +123,11 @@ def read_raw(path: Path, stated: Stated, truth: Truth | None = None) -> Recordin
         raise BitspikeError(f"{path}: dtype: {stated.dtype!r}; choose one of {', '.join(DTYPES)}")
     if dtype.byteorder == "=":
         dtype = dtype.newbyteorder("<")
+    if stated.channels is None and stated.rate_hz is None:
+        raise BitspikeError(
+            f"{path}: begins with no header: samples of electrodes need --rate HZ and --channels N, or an info.json beside it; of "
+            "an event camera the header is missing: copy the file anew, or bitspike convert it with --format, --width and --height"
+        )
     channels, skip = stated.need(path, "channels", "--channels N"), stated.skip_bytes or 0
     file = FlatFile(path, dtype, channels, skip, whole_frames(path, dtype, channels, skip))
     return flat_recording(file, f"raw {dtype.name}", stated, truth)

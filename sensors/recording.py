@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import BitspikeError
 from sensors.ephys import find_reader, read_ephys
 from sensors.folder import INFO, SAMPLES, is_folder, read_folder
-from sensors.source import Recording, Source, refuse_archive
+from sensors.source import Recording, Source, refuse_archive, require_stored
 from sensors.stated import Stated
 
 __all__ = ["Recording", "Source", "open_recording"]
@@ -87,6 +87,7 @@ def open_recording(
     )
     if not path.exists():
         raise BitspikeError(f"{path}: no such file or folder")
+    require_stored(path)
     try:
         return _open(path, stated)
     except OSError as error:
@@ -114,7 +115,7 @@ def _open(path: Path, stated: Stated) -> Recording:
             from sensors.waveclus import read_waveclus
 
             return read_waveclus(path, stated)
-        if suffix in RAW and find_reader(path) is None:
+        if suffix in RAW and path.is_file() and find_reader(path) is None:
             from sensors.raw import read_raw
 
             return read_raw(path, stated)

@@ -172,6 +172,12 @@ def refuse_archive(path: Path) -> None:
             raise BitspikeError(f"{path}: is packed ({name}); unpack it, and give the recording that is in it")
 
 
+def require_stored(path: Path) -> None:
+    """Refuse a pipe or device, of which only the beginning is known: a recording is gone through more than once."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise BitspikeError(f"{path}: is a pipe or a device; save the recording to a file first, and give that")
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

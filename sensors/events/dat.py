@@ -163,6 +163,8 @@ def read_dat(path: Path, facts: EventFacts) -> EventRecording:
         It holds triggers, records of another size or version, or nothing.
     """
     header = read_header(path)
+    if header.length == 0:
+        raise BitspikeError(f"{path}: has no header of a DAT file, lines of text after %, and cannot be read; copy the file anew")
     with path.open("rb") as file:
         file.seek(header.length)
         kind = file.read(2)
@@ -174,14 +176,16 @@ def read_dat(path: Path, facts: EventFacts) -> EventRecording:
         raise BitspikeError(f"{path}: events of type {kind[0]:#04x} and {kind[1]} bytes are not read; 0x00 and 0x0c of 8 bytes are")
     if header.version not in ("1", "2"):
         raise BitspikeError(f"{path}: Version: {header.version or 'missing'}; DAT of version 1 and 2 is read")
-    prepare = from_version_1 if header.version == "1" else None
+    prepare, name = (from_version_1, "dat1") if header.version == "1" else (None, "dat")
+    if facts.format == "dat1" != name:
+        raise BitspikeError(f"{path}: format is {name} by the header, and dat1 was given; leave it out")
 
     def reader(sensor: EventFormat) -> WordReader:
         size = sensor.width, sensor.height, 32
         word = np.dtype("<u8")
         return WordReader(path, header.length + 2, word, decode_records, STATE, size, 1, header.origin, prepare)
 
-    return recording_of_size(path, f"dat {header.version}", reader, facts, *header.sensor())
+    return recording_of_size(path, name, reader, facts, *header.sensor())
 
 
 class DatWriter:

@@ -24,6 +24,7 @@ from sensors.events.words import WordReader
 WORD = np.dtype(("u1", (5,)))
 TIME_BITS = 23
 LOOK = 1000  # events that a file is known by
+SURE = 50  # events by which a file that ends amid one is known
 
 
 def records(raw: np.ndarray) -> np.ndarray:
@@ -34,10 +35,13 @@ def records(raw: np.ndarray) -> np.ndarray:
 
 
 def is_nmnist(path: Path) -> bool:
-    """Tell whether a file seems to hold five-byte events: times that rise, but for a wrap."""
+    """Tell whether a file seems to hold five-byte events, perhaps a few bytes of one more: times that rise, but for a wrap."""
+    if path.suffix.lower() == ".bs2":  # nothing else is named so
+        return True
     raw = np.fromfile(path, WORD, LOOK)
     times = records(raw) & np.uint64(0xFFFFFFFF)
-    return path.stat().st_size % WORD.itemsize == 0 and len(raw) > 0 and int((times[1:] < times[:-1]).sum()) <= 1
+    whole = path.stat().st_size % WORD.itemsize == 0 or (len(raw) >= SURE and len(set(times.tolist())) > 2)
+    return whole and len(raw) > 0 and int((times[1:] < times[:-1]).sum()) <= 1
 
 
 def read_nmnist(path: Path, facts: EventFacts) -> EventRecording:
@@ -54,7 +58,7 @@ def read_nmnist(path: Path, facts: EventFacts) -> EventRecording:
     def reader(sensor: EventFormat) -> WordReader:
         return WordReader(path, 0, WORD, decode_records, STATE, (sensor.width, sensor.height, TIME_BITS), 1, 0, records)
 
-    return recording_of_size(path, "n-mnist", reader, facts)
+    return recording_of_size(path, "nmnist", reader, facts)
 
 
 class NmnistWriter:

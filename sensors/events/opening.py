@@ -9,13 +9,14 @@ from pipeline.errors import BitspikeError, MissingExtraError
 from sensors.events.prophesee import read_header
 from sensors.events.source import EventRecording
 from sensors.events.stated import EventFacts
-from sensors.source import refuse_archive
+from sensors.source import refuse_archive, require_stored
 
 FORMATS = {  # name to the module and function that reads it
     "evt2": "raw:read_raw_events",
     "evt21": "raw:read_raw_events",
     "evt3": "raw:read_raw_events",
     "dat": "dat:read_dat",
+    "dat1": "dat:read_dat",
     "aedat2": "aedat2:read_aedat2",
     "aedat4": "aedat4:read_aedat4",
     "es": "es:read_es",
@@ -84,13 +85,17 @@ def open_events(
         raise BitspikeError(f"{path}: no such file")
     if path.is_dir():
         raise BitspikeError(f"{path}: a folder; an event recording is one file")
+    require_stored(path)
     try:
         if path.stat().st_size == 0:
             raise BitspikeError(f"{path}: is empty: 0 bytes")
         kind = event_format(path) if format is None else format
         if kind is None:
             refuse_archive(path)
-            raise BitspikeError(f"{path}: no known event format; give format= (--format), one of {', '.join(FORMATS)}")
+            raise BitspikeError(
+                f"{path}: no known event format; give format= (--format), one of {', '.join(FORMATS)}; RAW and DAT begin with "
+                "lines of text after %: RAW without these needs --width and --height too"
+            )
         if kind not in FORMATS:
             raise BitspikeError(f"{path}: format: {kind!r}; choose one of {', '.join(FORMATS)}")
         module, function = FORMATS[kind].split(":")

@@ -121,7 +121,7 @@ class EventRecording:
     path : pathlib.Path
         The file that was opened.
     source_format : str
-        What it is, for a person: "evt3", "dat 2", "aedat4" and so on.
+        What it is, by the name that writing it goes by: "evt3", "dat", "aedat4" and so on.
     sensor : EventFormat
         Size of the sensor.
     reader : Reader

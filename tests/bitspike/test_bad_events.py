@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
+import os
 import sys
 
 import numpy as np
 import pytest
 
+from bitspike.main import run
 from pipeline.checks import example_events, example_sensor
 from sensors.events import write_events
 
@@ -65,6 +68,47 @@ def test_damaged_beyond_use(refused, command, tmp_path):
         assert says in line
 
 
+@pytest.mark.parametrize("command", ["replay", "info"])
+@pytest.mark.parametrize("name", ["a.raw", "a.dat", "a.bin"])
+def test_no_header_may_be_of_either_kind(refused, command, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(np.random.default_rng(1).bytes(5003))
+    line = refused(command, path)
+    for says in ("begins with no header", "electrodes need --rate HZ and --channels N", "bitspike convert it with --format"):
+        assert says in line
+    if name != "a.bin":
+        assert "no known event format; give format=" in refused("convert", path, "out.npy")
+
+
+def test_a_raw_file_without_header_is_converted_as_said(made, tmp_path):
+    whole = made["raw"].read_bytes()
+    (tmp_path / "a.raw").write_bytes(whole[whole.index(b"% end\n") + 6 :])
+    said = ("--format", "evt3", "--width", "80", "--height", "60")
+    assert run(["convert", str(tmp_path / "a.raw"), str(tmp_path / "b.raw"), *said]) == 0
+    assert (tmp_path / "b.raw").read_bytes() == whole
+
+
+@pytest.mark.parametrize("command", ["replay", "info", "convert"])
+def test_pipes_and_folders(refused, command, tmp_path):
+    out = ["out.npy"] if command == "convert" else []
+    for name in ("a.raw", "a"):
+        os.mkfifo(tmp_path / name)
+        line = refused(command, tmp_path / name, *out)
+        assert line == f"{tmp_path / name}: is a pipe or a device; save the recording to a file first, and give that"
+    (tmp_path / "b.raw").mkdir()
+    assert f"{tmp_path / 'b.raw'}: a folder" in refused(command, tmp_path / "b.raw", *out)
+
+
+@pytest.mark.parametrize("name", ["a.bs2", "a.bin"])
+def test_five_byte_events_cut_short(capsys, tmp_path, name):
+    events = example_events(3000, SENSOR)
+    path = write_events(tmp_path / name, [events], sensor=SENSOR, from_zero=True)
+    path.write_bytes(path.read_bytes()[:-2])
+    assert run(["info", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["events"], found["damage"]) == ("nmnist", len(events) - 1, {"cut": 3})
+
+
 def test_bad_options(refused, made):
     raw = made["raw"]
     for options, says in (
@@ -107,8 +151,6 @@ def test_what_is_there_is_left_alone(refused, made, tmp_path):
 
 
 def test_runs_without_what_is_asked_for(refused, made, tmp_path, capsys):
-    from bitspike.main import run
-
     pytest.importorskip("matplotlib")
     out = tmp_path / "run"
     assert run(["replay", str(made["raw"]), "--out", str(out)]) == 0

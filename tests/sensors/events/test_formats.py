@@ -62,6 +62,7 @@ def test_round_trip(tmp_path, made, format):
     recording = open_events(path)
     assert_same(recording.read(), made)
     assert recording.damage == {}
+    assert recording.source_format == format.partition("-")[0]
     if format not in SAYS_NO_SIZE:
         assert (recording.format, recording.size_from) == (SENSOR, "the header")
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
