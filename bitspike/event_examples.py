@@ -27,8 +27,8 @@ def columns(parts: list[Arrays]) -> Arrays:
 
 
 def piece(events: Events, first: int, last: int) -> Arrays:
-    """Return a copy of the events numbered ``[first, last)``."""
-    return {name: getattr(events, name)[first:last].copy() for name in EVENT_COLUMNS}
+    """Return the events numbered ``[first, last)``, which are a part of the block and no copy: what is kept for long is copied."""
+    return {name: getattr(events, name)[first:last] for name in EVENT_COLUMNS}
 
 
 class BusiestWindow:
@@ -46,22 +46,26 @@ class BusiestWindow:
         self.start, self.us = start, us
         self._best, self._most = 0, -1  # number of the busiest window, the first of several, and its events after the filters
         self._number = 0  # of the present window
-        self._counts, self._parts = {"seen": 0, "kept": 0}, {"seen": [columns([])], "kept": [columns([])]}
+        self._counts: dict[str, int] = {"seen": 0, "kept": 0}
+        self._parts: dict[str, list[tuple[Events, int, int]]] = {"seen": [], "kept": []}  # blocks, and which events of each
         self._found = {"seen": columns([]), "kept": columns([])}
         if state is not None:
             self._best, self._most, self._number, self._counts["seen"], self._counts["kept"] = state["window"].tolist()
             for name in self._parts:
                 self._found[name] = {column: state[f"found_{name}_{column}"] for column in KINDS}
-                self._parts[name] = [{column: state[f"window_{name}_{column}"] for column in KINDS}]
+                part = Events(0, 0, *(state[f"window_{name}_{column}"] for column in KINDS))
+                self._parts[name] = [(part, 0, len(part))]
 
     def take(self, seen: Events, kept: Events) -> None:
         """Take a block as the sensor gave it, and what the filters left of it."""
         last = (max(seen.stop - 1, seen.start) - self.start) // self.us
-        if (
-            not len(seen) and not len(kept) and last > self._number
-        ):  # of all windows in a silence, only the one that it begins in can be the busiest
-            self._end()
-            self._number = last
+        alone = (seen.start - self.start) // self.us == last  # the block is within one window
+        if alone or not (len(seen) or len(kept)):  # windows of silence are not the busiest, but for the one that it begins in
+            if last != self._number:
+                self._end()
+                self._number = last
+            self._add("seen", seen, 0, len(seen))
+            self._add("kept", kept, 0, len(kept))
             return
         edges = self.start + self.us * np.arange(self._number, last + 2, dtype=np.int64)
         blocks = {"seen": seen, "kept": kept}
@@ -81,14 +85,18 @@ class BusiestWindow:
         room = max(0, MOST_WINDOW - self._counts[name])
         self._counts[name] += last - first
         if room and last > first:
-            self._parts[name].append(piece(block, first, min(last, first + room)))
+            self._parts[name].append((block, first, min(last, first + room)))
 
     def _end(self) -> None:
         """End the present window; it is the busiest so far, or forgotten."""
         if self._counts["kept"] > self._most:
             self._best, self._most = self._number, self._counts["kept"]
-            self._found = {name: columns(parts) for name, parts in self._parts.items()}
+            self._found = {name: self._events(name) for name in self._parts}
         self._counts, self._parts = {"seen": 0, "kept": 0}, {"seen": [], "kept": []}
+
+    def _events(self, name: str) -> Arrays:
+        """Return the events of the present window, copied."""
+        return columns([piece(*part) for part in self._parts[name]])
 
     def result(self) -> tuple[tuple[int, int], dict[str, Arrays]]:
         """End the last window; return ``[start, stop)`` of the busiest, and its events before and after the filters."""
@@ -99,8 +107,8 @@ class BusiestWindow:
     def checkpoint(self) -> Arrays:
         """Return what follows depends on."""
         held = {f"found_{name}_{column}": rows for name, found in self._found.items() for column, rows in found.items()}
-        for name, parts in self._parts.items():
-            held |= {f"window_{name}_{column}": rows for column, rows in columns(parts).items()}
+        for name in self._parts:
+            held |= {f"window_{name}_{column}": rows for column, rows in self._events(name).items()}
         numbers = [self._best, self._most, self._number, self._counts["seen"], self._counts["kept"]]
         return {"window": np.array(numbers, np.int64), **held}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bitspike.playing as playing
-from bitspike.event_examples import MOST_PASSAGES, PASSAGE_US
+from bitspike.event_examples import MOST_PASSAGES, PASSAGE_US, BusiestWindow
 from bitspike.event_replay import replay_events
 from bitspike.event_runs import EventRun, is_event_run
 from bitspike.main import run
@@ -257,3 +257,28 @@ def test_what_cannot_be_replayed_is_refused(recording, tmp_path):
     without = replay_events(recording, parse_chain(text), tmp_path / "other")
     with pytest.raises(BitspikeError, match="finds no particles"):
         _ = without.particles
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_busiest_window_of_any_split(seed):
+    """Blocks shorter and longer than a window, silences, and a checkpoint in between; counting all windows is the measure."""
+    rng = np.random.default_rng(seed)
+    t = 7 + np.sort(np.concatenate([rng.integers(0, 9000, 300), 40_000 + rng.integers(0, 3000, 300)]))
+    events = Events(7, 43_007, t, rng.integers(0, 80, 600).astype("u2"), rng.integers(0, 60, 600).astype("u2"), np.ones(600, "u1"))
+    left = rng.random(600) < 0.7
+    edges = np.unique([7, *rng.integers(7, 43_007, 8 << seed), 43_007]).tolist()
+    window = BusiestWindow(7, 500)
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        inside = (t >= start) & (t < stop)
+        seen, kept = (
+            Events(start, stop, *(getattr(events, name)[chosen] for name in EVENT_COLUMNS)) for chosen in (inside, inside & left)
+        )
+        window.take(seen, kept)
+        if rng.random() < 0.1:
+            window = BusiestWindow(7, 500, window.checkpoint())
+    best = int(np.bincount((t[left] - 7) // 500).argmax())
+    (start, stop), found = window.result()
+    assert (start, stop) == (7 + 500 * best, 507 + 500 * best)
+    for name, chosen in (("seen", (t - 7) // 500 == best), ("kept", ((t - 7) // 500 == best) & left)):
+        for column in EVENT_COLUMNS:
+            assert np.array_equal(found[name][column], getattr(events, column)[chosen])
