@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -268,7 +269,7 @@ def test_the_busiest_window_of_any_split(seed):
     left = rng.random(600) < 0.7
     edges = np.unique([7, *rng.integers(7, 43_007, 8 << seed), 43_007]).tolist()
     window = BusiestWindow(7, 500)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         inside = (t >= start) & (t < stop)
         seen, kept = (
             Events(start, stop, *(getattr(events, name)[chosen] for name in EVENT_COLUMNS)) for chosen in (inside, inside & left)
