@@ -262,6 +262,13 @@ class Drift:
         Of the particle stream's place across the channel.
     threshold : float
         Of each contrast threshold, relative: bias voltages follow the temperature.
+    camera_um : float
+        Of the camera's place, in each direction along the sensor, each time it is mounted: before every run but run 0.
+    distance_mm : float
+        Of its distance from the channel, each time it is mounted: the rings grow with it.
+    trim : float
+        Share of what illumination, focus, speed and thresholds drifted that is corrected before every run but run 0, when laser,
+        pump and biases are set until the events come at their usual rate; 1 corrects all.
     """
 
     illumination: float = 0.05
@@ -270,6 +277,9 @@ class Drift:
     alignment_px: float = 10.0
     offset_um: float = 4.0
     threshold: float = 0.03
+    camera_um: float = 350.0
+    distance_mm: float = 3.0
+    trim: float = 0.7
 
     def __post_init__(self) -> None:
         ranges = {
@@ -279,6 +289,9 @@ class Drift:
             "alignment_px": (0, 100),
             "offset_um": (0, 100),
             "threshold": (0, 0.3),
+            "camera_um": (0, 1000),
+            "distance_mm": (0, 20),
+            "trim": (0, 1),
         }
         _within(self, "drift", ranges)
 

@@ -11,7 +11,7 @@ from scipy.sparse import diags, identity, kron
 from scipy.sparse.linalg import spsolve
 
 from sensors.cytometry.flow import draw_arrivals, flow_speed
-from sensors.cytometry.parameters import Channel, CytometerParameters, ParticleClass
+from sensors.cytometry.parameters import Channel, CytometerParameters, Drift, ParticleClass
 from sensors.cytometry.runs import draw_conditions, under
 
 NONE = np.empty(0)
@@ -77,7 +77,7 @@ def test_particles_keep_off_the_walls():
 
 
 def test_runs_differ_and_drift_as_far_as_asked():
-    given = CytometerParameters(seed=2)
+    given = CytometerParameters(seed=2, drift=Drift(camera_um=0.0, trim=0.0))
     runs = [draw_conditions(given.with_(run=r)) for r in range(400)]
     drift = given.drift
     for name in ("illumination", "focus", "speed", "on_threshold", "off_threshold"):
@@ -90,11 +90,14 @@ def test_runs_differ_and_drift_as_far_as_asked():
 
 def test_conditions_act_on_the_parameters():
     given = CytometerParameters(seed=2, run=3)
-    run = replace(draw_conditions(given), illumination=0.5, focus=1.1, speed=2.0, on_threshold=1.5, beam_px=(3.0, 4.0))
+    run = replace(
+        draw_conditions(given), illumination=0.5, focus=1.1, distance=1.2, speed=2.0, on_threshold=1.5, beam_px=(3.0, 4.0)
+    )
     now = under(given, run)
     assert now.optics.stray == pytest.approx(2 * given.optics.stray)
     assert now.pixel.response_us == pytest.approx(2 * given.pixel.response_us)
-    assert now.optics.magnification < given.optics.magnification
+    assert now.optics.source_mm == pytest.approx(1.1 * given.optics.source_mm)
+    assert now.optics.sensor_mm == pytest.approx(1.2 * given.optics.sensor_mm)
     assert now.channel.speed_m_s == pytest.approx(2 * given.channel.speed_m_s)
     assert now.pixel.on_threshold == pytest.approx(1.5 * given.pixel.on_threshold)
     assert now.optics.beam_px == (3.0, 4.0)

@@ -74,6 +74,8 @@ def test_the_plane_wave_that_makes_the_same_hologram():
         (lambda p: replace(p, channel=replace(p.channel, spread_um=(1.0, -1.0))), "channel.spread_um"),
         (lambda p: replace(p, arbiter=Arbiter(0, 0)), "arbiter.row_ns, event_ns"),
         (lambda p: replace(p, drift=Drift(focus=1.0)), "drift.focus: 1.0 cannot"),
+        (lambda p: replace(p, drift=Drift(trim=1.1)), "drift.trim: 1.1 cannot be simulated; choose 0 to 1"),
+        (lambda p: replace(p, drift=Drift(distance_mm=-1.0)), "drift.distance_mm: -1.0 cannot"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused(change, message):
