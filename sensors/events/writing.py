@@ -100,8 +100,8 @@ def write_events(
     Raises
     ------
     BitspikeError
-        The format is not known or cannot hold these events, they do not ascend or are outside the sensor, `path` exists, is the
-        recording itself, or cannot be written; nothing is left behind.
+        The format is not known or cannot hold these events, they do not ascend or are outside the sensor, `path` exists, is no
+        file or the recording itself, or cannot be written; nothing is left behind.
     MissingExtraError
         The format needs the ``events`` extra.
     """
@@ -109,6 +109,8 @@ def write_events(
     chosen = format_of(path, format)
     if path.exists() and not overwrite:
         raise BitspikeError(f"{path}: exists already: choose another name, or overwrite it")
+    if path.exists() and not path.is_file():
+        raise BitspikeError(f"{path}: is a folder, a pipe or a device, which no file may replace; choose another name")
     blocks: Iterable[Events]
     if isinstance(source, EventRecording):
         if path.exists() and path.samefile(source.path):

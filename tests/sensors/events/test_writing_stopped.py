@@ -44,3 +44,13 @@ def test_a_stop_while_aedat4_is_written(tmp_path, made):
     with pytest.raises(KeyboardInterrupt):
         write_events(tmp_path / "a.aedat4", [made], sensor=SENSOR, progress=stopped)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_file_is_overwritten(tmp_path, made):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(BitspikeError, match=f"{name}: is a folder, a pipe or a device, which no file may replace"):
+            write_events(tmp_path / name, [made], "evt3", sensor=SENSOR, overwrite=True)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "pipe"]
