@@ -53,7 +53,7 @@ def verify_events(
     else:
         assert recording is not None
         start, stop = stretch_us(recording, start_s, stop_s)
-        blocks, total = recording.blocks(BLOCK_US, start, stop), (stop - start) / 1e6
+        blocks, total = recording.blocks(BLOCK_US, start, stop, long_silence=True), (stop - start) / 1e6
     began, count, end, said = 0, 0, 0, time.perf_counter()
     for block in blocks:
         began = began if count else block.start

@@ -105,6 +105,9 @@ def said_sensor(width: int | None, height: int | None) -> dict[str, int]:
 
 def opened_for(plan: ChainPlan, path: Path, facts: dict[str, Any]) -> Recording | EventRecording:
     """Open a recording of the kind that a chain takes."""
+    from bitspike.formats import require_of_sensor
+
+    require_of_sensor(plan, facts)
     if plan.sensor != "events":
         return opened(path, facts)
     from sensors.events.opening import open_events

@@ -152,6 +152,8 @@ def test_responses_are_those_of_the_filter(stage):
         (["psoc68", "--trained", "none"], "none: holds no manifest.json"),
         (["psoc68", "--block-ms", "0"], "block_ms: 0"),
         (["psoc68", "--spikes", "0"], "spikes: 0; choose 1 to 65536"),
+        (["psoc68", "--width", "64", "--height", "48"], "width: the chain psoc68 is of electrodes"),
+        (["cytometry", "--channels", "4"], "channels: the chain cytometry is of an event camera"),
         (["psoc68", "-o", "file"], "file: is no folder to write to"),
     ],
 )
