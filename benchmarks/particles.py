@@ -16,7 +16,8 @@ from benchmarks.timing import each, interleaved
 from bitspike.event_replay import warm_up
 from pipeline.blocks import EVENT_COLUMNS, Events
 from pipeline.chain import INPUT, Chain, read_chain
-from sensors.cytometry.recording import EVENTS, is_simulated_cytometry, simulate_cytometry
+from sensors.cytometry.folder import EVENTS, is_simulated_cytometry
+from sensors.cytometry.recording import simulate_cytometry
 from sensors.events import EventRecording, open_events, write_events
 
 CHAIN = "cytometry"

@@ -11,7 +11,8 @@ from benchmarks.results import Part, Requirement, Table
 from bitspike.passages import PassageScore, score_passages
 from pipeline.blocks import Particles, concatenate
 from pipeline.chain import read_chain
-from sensors.cytometry.recording import EVENTS, TRUTH, is_simulated_cytometry, simulate_cytometry
+from sensors.cytometry.folder import EVENTS, TRUTH, is_simulated_cytometry
+from sensors.cytometry.recording import simulate_cytometry
 from sensors.cytometry.truth import read_particle_truth
 from sensors.events import open_events
 

@@ -135,13 +135,27 @@ def write_json(path: Path, facts: dict[str, Any], parts: dict[str, Part]) -> Non
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> tuple[dict[str, Any], dict[str, Part]]:
+    """Return what `write_json` wrote: the facts, and the parts by name."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    parts = {}
+    for name, part in document.pop("parts").items():
+        tables = [Table(**table) for table in part["tables"]]
+        requirements = [
+            Requirement(**{key: value for key, value in one.items() if key != "reached"}) for one in part["requirements"]
+        ]
+        parts[name] = Part(part["title"], tables, requirements, part["seconds"])
+    return document, parts
+
+
 def markdown(facts: dict[str, Any], parts: dict[str, Part]) -> str:
     """Return all parts as one document."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     reached = [one.reached for part in parts.values() for one in part.requirements]
+    again = f"; measured again by themselves since: {', '.join(facts['again'])}" if facts.get("again") else ""
     head = f"""# Benchmarks
 
-Written by `{facts["command"]}`. Machine: {facts["machine"]}; every measured process runs one thread on one core.
+Written by `{facts["command"]}`{again}. Machine: {facts["machine"]}; every measured process runs one thread on one core.
 Versions: {versions}.
 
 Figures of different software stand beside each other only where they come from the same data in the same run. Speeds are medians

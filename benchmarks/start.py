@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,20 +32,30 @@ class Done:
         return not self.error
 
 
+# A process of its own starts the command: the kernel counts what a program's parent held at its start as the program's own memory
+LAUNCH = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - began
+process.returncode = os.waitstatus_to_exitcode(status)
+with open(sys.argv[1], "w") as file:
+    json.dump([seconds, usage.ru_maxrss, process.returncode], file)
+"""
+
+
 def timed(command: list[str]) -> Done:
     """Run a command."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.NamedTemporaryFile("r") as told:
+        subprocess.run([sys.executable, "-I", "-c", LAUNCH, told.name, *command], stdout=out, stderr=err, check=True)
+        seconds, peak, status = json.load(told)
         out.seek(0)
         err.seek(0)
         lines = err.read().strip().splitlines()
-        error = "" if process.returncode == 0 else (lines[-1] if lines else f"status {process.returncode}")
+        error = "" if status == 0 else (lines[-1] if lines else f"status {status}")
         scale = 1e6 if sys.platform == "darwin" else 1e3
-        return Done(seconds, usage.ru_maxrss / scale, out.read(), error)
+        return Done(seconds, peak / scale, out.read(), error)
 
 
 def measure(quick: bool) -> Part:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitspike.printed import grid, listed, number
 from pipeline.errors import BitspikeError
+from sensors.cytometry.folder import EVENTS, TRUTH, is_simulated_cytometry
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,15 +20,11 @@ if TYPE_CHECKING:
 
 def events_in(path: Path) -> Path:
     """Return the file of events in a folder of the simulated cytometer's; any other path as it is."""
-    from sensors.cytometry.recording import EVENTS, is_simulated_cytometry
-
     return path / EVENTS if is_simulated_cytometry(path) else path
 
 
 def usual_chain(path: Path) -> str:
     """Return the chain for an event recording where a person names none: a file does not say what the camera looked at."""
-    from sensors.cytometry.recording import is_simulated_cytometry
-
     return "cytometry" if is_simulated_cytometry(path.parent) else "camera"
 
 
@@ -47,7 +44,6 @@ def score_particles(run: EventRun, truth: Path | None = None) -> PassageScore:
         There is no truth, or the run has no particles.
     """
     from bitspike.passages import score_passages
-    from sensors.cytometry.recording import TRUTH
     from sensors.cytometry.truth import read_particle_truth
 
     recording = run.manifest.recording

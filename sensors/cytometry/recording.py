@@ -16,14 +16,12 @@ from typing import Any
 from pipeline.blocks import EventFormat, Events
 from pipeline.errors import BitspikeError
 from sensors.cytometry.calibration import Meter
+from sensors.cytometry.folder import EVENTS, FORMAT, INFO, PARAMETERS, TRUTH, VERSION, is_simulated_cytometry
 from sensors.cytometry.parameters import CytometerParameters, ParticleClass, write_parameters
 from sensors.cytometry.runs import RunConditions
 from sensors.cytometry.simulator import CytometerSimulator
 from sensors.cytometry.truth import ParticleTruth
 from sensors.events.writing import write_events
-
-FORMAT, VERSION = "bitspike simulated cytometer", 1
-EVENTS, TRUTH, PARAMETERS, INFO = "recording.raw", "truth.npz", "parameters.json", "info.json"
 
 
 @dataclass(frozen=True)
@@ -135,14 +133,6 @@ def simulate_cytometry(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return SimulatedCytometry(path, simulator.format, count, plan, simulator.run, truth, meter.figures(truth))
-
-
-def is_simulated_cytometry(path: Path) -> bool:
-    """Tell whether `path` is a folder that `simulate_cytometry` wrote."""
-    try:
-        return bool(json.loads((path / INFO).read_text(encoding="utf-8")).get("format") == FORMAT)
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _plan(parameters: CytometerParameters, changes: dict[str, Any]) -> CytometerParameters:
