@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO_READY := $(VENV)/.demo-ready
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.bench-ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -18,17 +19,24 @@ endif
 
 all: $(READY)
 
-$(READY): pyproject.toml meson.build
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# What the demonstration needs: without the compilers and tools of the tests, which are most of it.
+$(DEMO_READY): pyproject.toml meson.build
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'meson-python>=0.17' 'meson>=1.4' ninja
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[ephys,events,plot,firmware,test]'
+	$(PIP) 'meson-python>=0.17' 'meson>=1.4' ninja
+	$(PIP) --no-build-isolation --editable '.[ephys,plot]'
+	touch $@
+
+$(READY): $(DEMO_READY)
+	$(PIP) --no-build-isolation --editable '.[ephys,events,plot,firmware,test]'
 	touch $@
 
 $(BENCH_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[bench]'
+	$(PIP) --no-build-isolation --editable '.[bench]'
 	touch $@
 
-demo: $(READY)
+demo: $(DEMO_READY)
 	$(BIN)/bitspike demo
 
 test: lint
