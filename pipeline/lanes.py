@@ -27,7 +27,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from pipeline.fixed import inlined
+from pipeline.fixed import INT16_MAX, INT16_MIN, inlined
 
 WIDTH, WIDTH16 = 8, 16  # lanes of int32, of int16
 LINE = 32  # int16 of one line of memory
@@ -35,18 +35,19 @@ TILE = 256  # frames that are worked on for all channels before going on, so tha
 _operation: Any = intrinsic
 
 
-def _vector(bits: int, count: int = 0) -> ir.VectorType:
+def vector(bits: int, count: int = 0) -> ir.VectorType:
+    """Return the type of `count` integers; as many as fill a register unless told."""
     return ir.VectorType(ir.IntType(bits), count or 8 * WIDTH * 4 // bits)
 
 
-LANES, LANES16, PAIRS = _vector(32), _vector(16), _vector(64)
+LANES, LANES16, PAIRS = vector(32), vector(16), vector(64)
 
 
 class Lanes(types.Type):
-    """The type of `WIDTH` int32 or `WIDTH16` int16 in a register."""
+    """The type of the integers that fill one register (`WIDTH` int32, `WIDTH16` int16), or two (`pipeline.wide`)."""
 
-    def __init__(self, bits: int) -> None:
-        self.bits, self.count = bits, 8 * WIDTH * 4 // bits
+    def __init__(self, bits: int, registers: int = 1) -> None:
+        self.bits, self.count = bits, registers * 8 * WIDTH * 4 // bits
         super().__init__(name=f"lanes(int{bits} x {self.count})")
 
 
@@ -56,16 +57,16 @@ lanes, lanes16, lanes64 = Lanes(32), Lanes(16), Lanes(64)
 @register_model(Lanes)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _vector(kind.bits))
+        super().__init__(manager, kind, vector(kind.bits, kind.count))
 
 
-def _all(builder: Any, value: Any, vector: ir.VectorType = LANES) -> Any:
+def many(builder: Any, value: Any, kind: ir.VectorType = LANES) -> Any:
     """Return `value` (any integer) in every lane."""
-    element = vector.element
+    element = kind.element
     if value.type.width != element.width:
         value = (builder.trunc if value.type.width > element.width else builder.sext)(value, element)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, one, ir.Constant(_vector(32, vector.count), [0] * vector.count))
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, one, ir.Constant(vector(32, kind.count), [0] * kind.count))
 
 
 def _operator(operation: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
@@ -79,7 +80,7 @@ def _operator(operation: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
 
     @lower_builtin(operation, Lanes, types.Integer)
     def with_integer(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return emit(builder, arguments[0], _all(builder, arguments[1], arguments[0].type))
+        return emit(builder, arguments[0], many(builder, arguments[1], arguments[0].type))
 
 
 _operator(operator.add, lambda builder, a, b: builder.add(a, b))
@@ -89,22 +90,22 @@ _operator(operator.lshift, lambda builder, a, b: builder.shl(a, b))
 _operator(operator.rshift, lambda builder, a, b: builder.ashr(a, b))
 
 
-def _address(context: Any, builder: Any, kind: Any, count: int, given: Any, row: Any, column: Any) -> Any:
+def address(context: Any, builder: Any, kind: Any, count: int, given: Any, row: Any, column: Any) -> Any:
     """Return where ``given[row, column]`` lies, as a pointer to `count` elements."""
     array = context.make_array(kind)(context, builder, given)
     stride = cgutils.unpack_tuple(builder, array.strides, 2)[0]
     size = kind.dtype.bitwidth // 8
     offset = builder.add(builder.mul(row, stride), builder.mul(column, ir.Constant(column.type, size)))
-    elements = _vector(8 * size, count)
+    elements = vector(8 * size, count)
     return builder.bitcast(cgutils.pointer_add(builder, array.data, offset), elements.as_pointer()), elements, size
 
 
 def _loader(kind: Lanes) -> Callable[..., Any]:
     def load(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pointer, elements, size = _address(context, builder, signature.args[0], kind.count, *arguments)
+            pointer, elements, size = address(context, builder, signature.args[0], kind.count, *arguments)
             value = builder.load(pointer, align=size)
-            return value if elements == _vector(kind.bits) else builder.sext(value, _vector(kind.bits))
+            return value if elements == vector(kind.bits) else builder.sext(value, vector(kind.bits))
 
         return kind(array, types.intp, types.intp), generate
 
@@ -120,7 +121,7 @@ def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any: 
     """Set ``array[row, column : column + the lanes of value]`` (int16 or int32) to the low bits of `value`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer, elements, size = _address(context, builder, signature.args[0], value.count, *arguments[:3])
+        pointer, elements, size = address(context, builder, signature.args[0], value.count, *arguments[:3])
         given = arguments[3] if elements == arguments[3].type else builder.trunc(arguments[3], elements)
         builder.store(given, pointer, align=size)
         return context.get_dummy_value()
@@ -128,12 +129,18 @@ def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any: 
     return types.void(array, types.intp, types.intp, value), generate
 
 
+@inlined
+def change(x, n, before, m, column, gain):  # type: ignore[no-untyped-def]
+    """Return ``(x[n] - before[m]) gain`` of `WIDTH` channels from `column` on, as `pipeline.wide` does for twice as many."""
+    return (load(x, n, column) - load(before, m, column)) * gain
+
+
 @_operation
 def fetch(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
     """Ask for the line of memory with ``array[row, column]``, which may lie anywhere, without waiting for it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _address(context, builder, signature.args[0], 1, *arguments)[0]
+        pointer = address(context, builder, signature.args[0], 1, *arguments)[0]
         byte, hint = ir.IntType(8).as_pointer(), [ir.IntType(32)(value) for value in (0, 3, 1)]  # to read, often, as data
         kind = ir.FunctionType(ir.VoidType(), [byte, *(value.type for value in hint)])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -146,7 +153,7 @@ def fetch(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG
 def _splatter(kind: Lanes) -> Callable[..., Any]:
     def splat(_context: Any, value: Any) -> Any:
         def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            return _all(builder, arguments[0], _vector(kind.bits))
+            return many(builder, arguments[0], vector(kind.bits))
 
         return kind(value), generate
 
@@ -163,6 +170,11 @@ def _lower(builder: Any, a: Any, b: Any) -> Any:
 
 def _higher(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+def held(builder: Any, value: Any, least: Any, most: Any) -> Any:
+    """Return `value` held within `least` and `most`."""
+    return _higher(builder, _lower(builder, value, most), least)
 
 
 def _of_two(emit: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
@@ -207,36 +219,50 @@ def clipped(_context: Any, value: Any, low: Any, top: Any) -> Any:
     """Return the lanes held within `low` and `top`, two integers."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        least, most = (_all(builder, end, arguments[0].type) for end in arguments[1:])
-        return _higher(builder, _lower(builder, arguments[0], most), least)
+        return held(builder, arguments[0], *(many(builder, end, arguments[0].type) for end in arguments[1:]))
 
     return value(value, low, top), generate
 
 
+@inlined
+def store_held(array, row, column, value):  # type: ignore[no-untyped-def]
+    """Set ``array[row, column : column + WIDTH]``, int16, to `value` held within the range of int16."""
+    store(array, row, column, clipped(value, INT16_MIN, INT16_MAX))
+
+
 @_operation(prefer_literal=True)
-def three_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, c: Any, kc: Any, shift: Any) -> Any:
-    """Return ``(a ka + b kb + c kc) >> shift``: a, b, c lanes; ka, kb, kc int32 for all; the sum int64; the result its low 32 bits.
+def two_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, shift: Any) -> Any:
+    """Return ``(a ka + b kb) >> shift``: a, b lanes; ka, kb int32 for all; the sum int64; the result its low 32 bits.
 
     `shift` is a constant from 1 to 31.
     """
     bits = shift.literal_value
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        half = ir.Constant(PAIRS, [32] * (WIDTH // 2))
-        even = odd = ir.Constant(PAIRS, [0] * (WIDTH // 2))
-        for value, factor in zip(arguments[0:6:2], arguments[1:6:2], strict=True):
+        kind, pairs = arguments[0].type, vector(64, a.count // 2)
+        half = ir.Constant(pairs, [32] * pairs.count)
+        even = odd = ir.Constant(pairs, [0] * pairs.count)
+        for value, factor in zip(arguments[0:4:2], arguments[1:4:2], strict=True):
             # processors multiply the even int32 of a register to int64; the odd ones are shifted into their place
-            v = builder.bitcast(value, PAIRS)
-            k = builder.bitcast(_all(builder, factor), PAIRS)
+            v = builder.bitcast(value, pairs)
+            k = builder.bitcast(many(builder, factor, kind), pairs)
             k = builder.ashr(builder.shl(k, half), half)
             even = builder.add(even, builder.mul(builder.ashr(builder.shl(v, half), half), k))
             odd = builder.add(odd, builder.mul(builder.ashr(v, half), k))
-        low = builder.lshr(even, ir.Constant(PAIRS, [bits] * (WIDTH // 2)))
-        high = builder.shl(odd, ir.Constant(PAIRS, [32 - bits] * (WIDTH // 2)))
-        pick = ir.Constant(LANES, [i + WIDTH * (i & 1) for i in range(WIDTH)])
-        return builder.shuffle_vector(builder.bitcast(low, LANES), builder.bitcast(high, LANES), pick)
+        low = builder.lshr(even, ir.Constant(pairs, [bits] * pairs.count))
+        high = builder.shl(odd, ir.Constant(pairs, [32 - bits] * pairs.count))
+        pick = ir.Constant(vector(32, a.count), [i + a.count * (i & 1) for i in range(a.count)])
+        return builder.shuffle_vector(builder.bitcast(low, kind), builder.bitcast(high, kind), pick)
 
-    return lanes(a, ka, b, kb, c, kc, shift), generate
+    return a(a, ka, b, kb, shift), generate
+
+
+def pairs_multiplied(builder: Any, a: Any, b: Any) -> Any:
+    """Return the code for `pair_products`."""
+    x, y = (builder.sext(value, vector(32, WIDTH16)) for value in (a, b))
+    product = builder.mul(x, y)
+    even, odd = (ir.Constant(LANES, list(range(first, WIDTH16, 2))) for first in (0, 1))
+    return builder.add(builder.shuffle_vector(product, product, even), builder.shuffle_vector(product, product, odd))
 
 
 @_operation
@@ -244,10 +270,7 @@ def pair_products(_context: Any, a: Any, b: Any) -> Any:
     """Return ``a[2 i] b[2 i] + a[2 i + 1] b[2 i + 1]`` of int16 lanes as int32 lanes; only four times -32768 leaves int32."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        x, y = (builder.sext(value, _vector(32, WIDTH16)) for value in arguments)
-        product = builder.mul(x, y)
-        even, odd = (ir.Constant(LANES, list(range(first, WIDTH16, 2))) for first in (0, 1))
-        return builder.add(builder.shuffle_vector(product, product, even), builder.shuffle_vector(product, product, odd))
+        return pairs_multiplied(builder, *arguments)
 
     return lanes(a, b), generate
 
@@ -257,7 +280,7 @@ def widened(_context: Any, a: Any) -> Any:
     """Return the sums of lane i and lane i + `WIDTH` / 2, int64."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        halves = (ir.Constant(_vector(32, WIDTH // 2), list(range(first, first + WIDTH // 2))) for first in (0, WIDTH // 2))
+        halves = (ir.Constant(vector(32, WIDTH // 2), list(range(first, first + WIDTH // 2))) for first in (0, WIDTH // 2))
         low, high = (builder.sext(builder.shuffle_vector(arguments[0], arguments[0], half), PAIRS) for half in halves)
         return builder.add(low, high)
 
@@ -272,7 +295,7 @@ def total(_context: Any, a: Any) -> Any:
         value, count = arguments[0], signature.args[0].count
         while count > 1:
             count //= 2
-            low, high = (ir.Constant(_vector(32, count), list(range(first, first + count))) for first in (0, count))
+            low, high = (ir.Constant(vector(32, count), list(range(first, first + count))) for first in (0, count))
             value = builder.add(builder.shuffle_vector(value, value, low), builder.shuffle_vector(value, value, high))
         return builder.extract_element(value, ir.IntType(32)(0))
 
@@ -329,7 +352,7 @@ def _turned(builder: Any, rows: list[Any]) -> list[Any]:
     halves = [[8 * (i // 8) + (i % 8) // 2 + 16 * (i % 2) + up for i in range(16)] for up in (0, 4)]
     for _ in range(3):
         pairs = [(rows[i], rows[i + 4]) for i in range(4)]
-        rows = [builder.shuffle_vector(a, b, ir.Constant(_vector(32, 16), half)) for a, b in pairs for half in halves]
+        rows = [builder.shuffle_vector(a, b, ir.Constant(vector(32, 16), half)) for a, b in pairs for half in halves]
     return rows
 
 
@@ -344,12 +367,12 @@ def turn_in(_context: Any, source: Any, row: Any, column: Any, target: Any, line
             halves = []
             for half in (r, r + WIDTH):
                 place = builder.add(row, ir.Constant(row.type, half))
-                pointer, _, size = _address(context, builder, signature.args[0], WIDTH, given, place, column)
+                pointer, _, size = address(context, builder, signature.args[0], WIDTH, given, place, column)
                 halves.append(builder.load(pointer, align=size))
-            rows.append(builder.shuffle_vector(*halves, ir.Constant(_vector(32, 16), list(range(16)))))
+            rows.append(builder.shuffle_vector(*halves, ir.Constant(vector(32, 16), list(range(16)))))
         for c, turned in enumerate(_turned(builder, rows)):
             place = builder.add(line, ir.Constant(line.type, c))
-            pointer, _, size = _address(context, builder, signature.args[3], WIDTH16, result, place, at)
+            pointer, _, size = address(context, builder, signature.args[3], WIDTH16, result, place, at)
             builder.store(turned, pointer, align=size)
         return context.get_dummy_value()
 
@@ -365,20 +388,22 @@ def turn_out(_context: Any, source: Any, line: Any, at: Any, target: Any, row: A
         lines = []
         for c in range(WIDTH):
             place = builder.add(line, ir.Constant(line.type, c))
-            pointer, _, size = _address(context, builder, signature.args[0], WIDTH16, given, place, at)
+            pointer, _, size = address(context, builder, signature.args[0], WIDTH16, given, place, at)
             lines.append(builder.load(pointer, align=size))
         for r, turned in enumerate(_turned(builder, lines)):
             for half in (0, WIDTH):
-                part = builder.shuffle_vector(turned, turned, ir.Constant(_vector(32, WIDTH), list(range(half, half + WIDTH))))
+                part = builder.shuffle_vector(turned, turned, ir.Constant(vector(32, WIDTH), list(range(half, half + WIDTH))))
                 place = builder.add(row, ir.Constant(row.type, r + half))
-                pointer, _, size = _address(context, builder, signature.args[3], WIDTH, result, place, column)
+                pointer, _, size = address(context, builder, signature.args[3], WIDTH, result, place, column)
                 builder.store(part, pointer, align=size)
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
-def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable[..., Any]:
+def across(
+    run: Callable[..., Any], rows: int, kind: Any = np.int32, run_wide: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
     """Return ``apply(tables, state, x, y, frames, channels)``, which takes `run` over all channels.
 
     Parameters
@@ -390,7 +415,10 @@ def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable
         Rows of the state that `run` uses.
     kind : type
         Of the state: np.int32 or np.int16.
+    run_wide : callable, optional
+        The same for 2 `WIDTH` channels, which takes as many of them as it can.
     """
+    wide, run_two = (0, run) if run_wide is None else (2 * WIDTH, run_wide)
 
     @inlined
     def apply(tables, state, x, y, frames, channels):  # type: ignore[no-untyped-def]
@@ -407,12 +435,18 @@ def across(run: Callable[..., Any], rows: int, kind: Any = np.int32) -> Callable
                 copy(x, first, 0, spare[0], 0, 0, length, channels)
             elif rest != 0:
                 copy(state, 0, channels - WIDTH, kept, 0, 0, rows, WIDTH - rest)
-            for c in range(0 if rest == 0 else -WIDTH, channels - rest, WIDTH):
+            c = 0 if rest == 0 else -WIDTH
+            while c < channels - rest:
+                if wide > 0 and c >= 0 and c + wide <= channels - rest:
+                    run_two(tables, state, x[first:], y[first:], length, c)
+                    c += wide
+                    continue
                 memory, given, result = (kept, spare[0], spare[1]) if narrow else (state, x[first:], y[first:])
                 # the last eight channels overlap those before and go first, as the state of both is then that before the tile
                 run(tables, memory, given, result, length, c if c >= 0 else 0 if narrow else channels - WIDTH)
                 if c < 0 and not narrow:
                     copy(kept, 0, 0, state, 0, channels - WIDTH, rows, WIDTH - rest)
+                c += WIDTH
             if narrow:
                 copy(kept, 0, 0, state, 0, 0, rows, channels)
                 copy(spare[1], 0, 0, y, first, 0, length, channels)

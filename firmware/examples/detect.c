@@ -11,8 +11,8 @@
 
 /* 300 to 6000 Hz and 4.5 sigma, negative, of 12-bit samples: what the Python designs, see the README. */
 static const bs_bandpass_tables band = {
-    .sections = 2, .headroom = 15, .shift = 12,
-    .b = {100421906, 775693441}, .c1 = {1014289657, 23943578}, .c2 = {-480799086, -103752791},
+    .sections = 2, .gain = 17712, .scale = 0, .shift = 13,
+    .c1 = {1014289657, 23943578}, .c2 = {-480799086, -103752791},
 };
 static const bs_threshold_tables level = {
     .factor = 1708, .negative = 1, .noise_stride = 8, .noise_learn = 10, .noise_gain = 3261,

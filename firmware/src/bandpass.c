@@ -4,12 +4,19 @@
 
 #define COEFFICIENT_BITS 29
 
-/* y[n] = (b (x[n] - x[n-2]) + c1 y[n-1] + c2 y[n-2]) / 2^29, rounded down. */
-BS_INLINE int32_t section(int32_t b, int32_t c1, int32_t c2, int32_t x, int32_t x2, int32_t y1, int32_t y2)
+/* change + (c1 y[n-1] + c2 y[n-2]) / 2^29, rounded down. */
+BS_INLINE int32_t section(int32_t c1, int32_t c2, int32_t change, int32_t y1, int32_t y2)
 {
-    const int64_t forward = (int64_t)b * bs_subtract(x, x2), back1 = (int64_t)c1 * y1, back2 = (int64_t)c2 * y2;
-    const uint64_t total = (uint64_t)forward + (uint64_t)back1 + (uint64_t)back2; /* damaged tables may make it wrap */
-    return (int32_t)((int64_t)total >> COEFFICIENT_BITS);
+    const uint64_t total = (uint64_t)((int64_t)c1 * y1) + (uint64_t)((int64_t)c2 * y2); /* damaged tables may make it wrap */
+    uint32_t sum = (uint32_t)change + ((uint32_t)total >> COEFFICIENT_BITS); /* the low bits here, the high ones below: */
+    BS_OPAQUE_DSP(sum) /* an addition that shifts, where there is one, instead of two shifts and an addition */
+    return (int32_t)(sum + ((uint32_t)(total >> 32) << (32 - COEFFICIENT_BITS)));
+}
+
+/* gain (x[n] - x[n-2]) / 2^scale, rounded down. */
+BS_INLINE int32_t scaled(int32_t gain, uint32_t scale, int32_t x, int32_t x2)
+{
+    return bs_multiply(gain, bs_subtract(x, x2)) >> scale;
 }
 
 #if BS_DSP
@@ -17,11 +24,12 @@ BS_INLINE int32_t section(int32_t b, int32_t c1, int32_t c2, int32_t x, int32_t 
 #define TILE 128u
 #define AT_ONCE 4u
 
-/* tile[0] and tile[1] are the two frames before the tile; what lies behind its last frame is filtered for nothing. */
-BS_APART void filter(const bs_bandpass_tables *tables, uint32_t s, int32_t *tile, uint32_t frames, int32_t y2, int32_t y1)
+/* Filters what is behind the first two of the tile, which are the two frames before it; what lies behind the last frame is filtered
+ * for nothing. The first section is given changes, the others what the one before gave. */
+BS_INLINE void filter(const bs_bandpass_tables *tables, uint32_t s, uint32_t first, int32_t *tile, uint32_t frames, int32_t y2, int32_t y1)
 {
-    const int32_t b = tables->b[s], c1 = tables->c1[s], c2 = tables->c2[s];
-    int32_t x2 = tile[0], x1 = tile[1];
+    const int32_t c1 = tables->c1[s], c2 = tables->c2[s];
+    int32_t x2 = first ? 0 : tile[0], x1 = first ? 0 : tile[1];
     tile[0] = y2;
     tile[1] = y1;
     tile += 2;
@@ -30,7 +38,7 @@ BS_APART void filter(const bs_bandpass_tables *tables, uint32_t s, int32_t *tile
     do {
         BS_UNROLL(4)
         for (uint32_t k = 0; k < AT_ONCE; k++) {
-            const int32_t x = tile[k], y = section(b, c1, c2, x, x2, y1, y2);
+            const int32_t x = tile[k], y = section(c1, c2, first ? x : bs_subtract(x, x2), y1, y2);
             x2 = x1;
             x1 = x;
             y2 = y1;
@@ -41,22 +49,45 @@ BS_APART void filter(const bs_bandpass_tables *tables, uint32_t s, int32_t *tile
     } while (--n > 0);
 }
 
-BS_APART void take(int32_t *tile, const int16_t *x, uint32_t headroom, uint32_t frames, uint32_t channels)
+BS_APART void filter_first(const bs_bandpass_tables *tables, int32_t *tile, uint32_t frames, int32_t y2, int32_t y1)
 {
+    filter(tables, 0, 1, tile, frames, y2, y1);
+}
+
+BS_APART void filter_other(const bs_bandpass_tables *tables, uint32_t s, int32_t *tile, uint32_t frames, int32_t y2, int32_t y1)
+{
+    filter(tables, s, 0, tile, frames, y2, y1);
+}
+
+/* Sets the tile to the changes of the input, and history to its last two frames: newest, then the one before. */
+BS_APART void take(const bs_bandpass_tables *tables, int32_t *tile, int32_t *history, const int16_t *x, uint32_t frames,
+                   uint32_t channels)
+{
+    const int32_t gain = tables->gain;
+    const uint32_t scale = tables->scale;
+    int32_t x1 = history[0], x2 = history[BS_MAX_CHANNELS];
     BS_UNROLL(1)
     for (uint32_t n = frames / 8u; n > 0; n--) {
         BS_UNROLL(8)
         for (uint32_t k = 0; k < 8u; k++) {
-            tile[k] = bs_shift_left(x[k * channels], headroom);
+            const int32_t now = x[k * channels];
+            tile[k] = scaled(gain, scale, now, x2);
+            x2 = x1;
+            x1 = now;
         }
         tile += 8;
         x += 8u * channels;
     }
     BS_UNROLL(1)
     for (uint32_t n = frames % 8u; n > 0; n--) {
-        *tile++ = bs_shift_left(*x, headroom);
+        const int32_t now = *x;
+        *tile++ = scaled(gain, scale, now, x2);
+        x2 = x1;
+        x1 = now;
         x += channels;
     }
+    history[0] = x1;
+    history[BS_MAX_CHANNELS] = x2;
 }
 
 BS_APART void give(const int32_t *tile, int16_t *y, uint32_t shift, uint32_t frames, uint32_t channels)
@@ -84,20 +115,18 @@ static void channel(const bs_bandpass_tables *tables, int32_t *history,
     int32_t tile[2 + TILE];
     while (frames > 0) {
         const uint32_t now = frames < TILE ? frames : TILE;
-        int32_t *newest = history, *before = newest + BS_MAX_CHANNELS; /* of the input, then of each section's output */
-        tile[0] = *before;
-        tile[1] = *newest;
-        take(tile + 2, x, tables->headroom, now, channels);
+        take(tables, tile + 2, history, x, now, channels);
         BS_UNROLL(1)
         for (uint32_t s = 0; s < tables->sections; s++) {
+            int32_t *const newest = history + 2 * (s + 1u) * BS_MAX_CHANNELS, *const before = newest + BS_MAX_CHANNELS;
+            if (s == 0) {
+                filter_first(tables, tile, now, *before, *newest);
+            } else {
+                filter_other(tables, s, tile, now, *before, *newest);
+            }
             *newest = tile[now + 1u];
             *before = tile[now];
-            newest += 2 * BS_MAX_CHANNELS;
-            before += 2 * BS_MAX_CHANNELS;
-            filter(tables, s, tile, now, *before, *newest);
         }
-        *newest = tile[now + 1u];
-        *before = tile[now];
         give(tile + 2, y, tables->shift, now, channels);
         x += now * channels;
         y += now * channels;
@@ -115,14 +144,14 @@ BS_INLINE void frames_of(const bs_bandpass_tables *tables, history rows, uint32_
     BS_UNROLL(4)
     for (uint32_t n = 0; n < frames; n++) {
         const uint32_t newer = n & 1u, older = newer ^ 1u;
-        int32_t value = bs_shift_left(**x, tables->headroom), before = rows[older];
+        int32_t value = **x, change = scaled(tables->gain, tables->scale, value, rows[older]);
         rows[older] = value;
         BS_UNROLL(4)
         for (uint32_t s = 1; s <= sections; s++) {
             const int32_t y1 = rows[2 * s + newer], y2 = rows[2 * s + older];
-            value = section(tables->b[s - 1], tables->c1[s - 1], tables->c2[s - 1], value, before, y1, y2);
+            value = section(tables->c1[s - 1], tables->c2[s - 1], change, y1, y2);
             rows[2 * s + older] = value;
-            before = y2;
+            change = bs_subtract(value, y2);
         }
         **y = bs_saturate16(bs_round_shift(value, tables->shift));
         *x += channels;
@@ -168,7 +197,7 @@ static void channel(const bs_bandpass_tables *tables, int32_t *state,
 int32_t bs_bandpass_init(const bs_bandpass_tables *tables, bs_bandpass_state *state)
 {
     bs_bandpass_reset(state);
-    return tables->sections >= 1 && tables->sections <= BS_BANDPASS_MAX_SECTIONS && tables->headroom <= 30
+    return tables->sections >= 1 && tables->sections <= BS_BANDPASS_MAX_SECTIONS && tables->scale <= 30
         && tables->shift >= 2 && tables->shift <= 30 ? 0 : BS_BAD_TABLES;
 }
 
@@ -186,7 +215,7 @@ int32_t bs_bandpass_process(const bs_bandpass_tables *tables, bs_bandpass_state 
     if (!state->primed) { /* start as if the first value had always been there */
         state->primed = 1;
         for (uint32_t c = 0; c < channels; c++) {
-            state->history[0][c] = state->history[1][c] = bs_shift_left(x[c], tables->headroom);
+            state->history[0][c] = state->history[1][c] = x[c];
         }
     }
     for (uint32_t c = 0; c < channels; c++) {

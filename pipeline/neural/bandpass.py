@@ -1,24 +1,29 @@
-"""Band-pass filter: Butterworth biquads in direct form I, 32-bit state with fractional bits, 64-bit accumulator.
+"""Band-pass filter: Butterworth biquads in direct form I, 32-bit state with fractional bits, 64-bit products.
 
-Each section is  y[n] = (b (x[n] - x[n-2]) + c1 y[n-1] + c2 y[n-2]) / 2**29, rounded down, on integers: b, c1 = -a1 and c2 = -a2 in
-Q29, x and y with `headroom` fractional bits.  A Butterworth band-pass has all its zeros at z = +1 and z = -1, so the pairing
-(1 - z^-2) serves every section, takes one multiplication instead of three, and lets no constant through any of them
-(Oppenheim and Schafer, Discrete-Time Signal Processing, 6.3 and 7.1).  `firmware/src/bandpass.c` is the same text in C.
+The input's change over two frames, scaled, goes through the sections:  change = gain (x[n] - x[n-2]) / 2**scale,  and in each
+
+    y[n] = change + (c1 y[n-1] + c2 y[n-2]) / 2**29,        for the next section  change = y[n] - y[n-2],
+
+all rounded down, on integers: c1 = -a1 and c2 = -a2 in Q29.  A Butterworth band-pass has all its zeros at z = +1 and z = -1, so the
+pairing (1 - z^-2) serves every section, takes no multiplication, and lets no constant through any of them; the gain of all is
+multiplied once, with the 15 bits that a product of two int16 leaves (Oppenheim and Schafer, Discrete-Time Signal Processing, 6.3
+and 7.1).  `firmware/src/bandpass.c` is the same text in C.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import floor, log2
 from typing import Any
 
 import numpy as np
 
-from pipeline import lanes
+from pipeline import lanes, wide
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
-from pipeline.fixed import inlined, quantise, require_fits
+from pipeline.fixed import INT16_MAX, inlined, quantise, require_fits
 from pipeline.layout import blank, layout
 from pipeline.stage import INT16, Design, Parameters, Stage
 
@@ -57,28 +62,29 @@ class BandpassParameters(Parameters):
         self.require("fraction_bits", -1 <= self.fraction_bits <= 10, "choose 0 to 10, or -1 for automatic")
 
 
-def _sections(count: int, s: int = 0) -> Any:
+def _sections(count: int, kind: Any, s: int = 0) -> Any:
     """Return load, step and store of the sections from number `s` on: their state is a chain of tuples, kept in registers."""
     if s == count:
-        return inlined(lambda _history, _c: ()), inlined(lambda x, _x2, _b, _c1, _c2, _state: (x, ())), inlined(_nothing)
-    load_others, step_others, store_others = _sections(count, s + 1)
+        return inlined(lambda _history, _c: ()), inlined(lambda change, _c1, _c2, _state: (change, ())), inlined(_nothing)
+    load_others, step_others, store_others = _sections(count, kind, s + 1)
+    load_lanes, store_lanes, last = kind.load, kind.store, s + 1 == count
 
     @inlined
     def load(history, c):  # type: ignore[no-untyped-def]
-        return lanes.load(history, 2 * s + 2, c), lanes.load(history, 2 * s + 3, c), load_others(history, c)
+        return load_lanes(history, 2 * s + 2, c), load_lanes(history, 2 * s + 3, c), load_others(history, c)
 
     @inlined
-    def step(x, x2, b, c1, c2, state):  # type: ignore[no-untyped-def]
+    def step(change, c1, c2, state):  # type: ignore[no-untyped-def]
         y1, y2, others = state
-        y = lanes.three_products(x - x2, b[s], y1, c1[s], y2, c2[s], COEFFICIENT_BITS)
-        result, others = step_others(y, y2, b, c1, c2, others)
+        y = change + lanes.two_products(y1, c1[s], y2, c2[s], COEFFICIENT_BITS)
+        result, others = step_others(y if last else y - y2, c1, c2, others)
         return result, (y, y1, others)
 
     @inlined
     def store(history, c, state):  # type: ignore[no-untyped-def]
         y1, y2, others = state
-        lanes.store(history, 2 * s + 2, c, y1)
-        lanes.store(history, 2 * s + 3, c, y2)
+        store_lanes(history, 2 * s + 2, c, y1)
+        store_lanes(history, 2 * s + 3, c, y2)
         store_others(history, c, others)
 
     return load, step, store
@@ -88,29 +94,37 @@ def _nothing(_history, _c, _state):  # type: ignore[no-untyped-def]
     pass
 
 
-def _kernel(count: int) -> Callable[..., int]:
-    """Return the kernel for `count` sections."""
-    load, step, store = _sections(count)
+def _run(count: int, kind: Any) -> Callable[..., None]:
+    """Return what filters the channels that a type of lanes holds: `kind` is the module of its functions."""
+    load_state, step, store_state = _sections(count, kind)
+    load, store, change_of, store_held = kind.load, kind.store, kind.change, kind.store_held
 
     @inlined
     def run(tables, history, x, y, frames, c):  # type: ignore[no-untyped-def]
-        headroom, shift, b, c1, c2 = tables
+        gain, scale, shift, c1, c2 = tables
         half = np.int32(1) << np.int32(shift - 1)
-        b, c1, c2 = (b[0], b[1], b[2], b[3]), (c1[0], c1[1], c1[2], c1[3]), (c2[0], c2[1], c2[2], c2[3])
-        x1, x2, state = lanes.load(history, 0, c), lanes.load(history, 1, c), load(history, c)
-        for n in range(frames):
-            now = lanes.load(x, n, c) << headroom
-            result, state = step(now, x2, b, c1, c2, state)
-            x2, x1 = x1, now
-            lanes.store(y, n, c, lanes.clipped((result + half) >> shift, -32768, 32767))
-        lanes.store(history, 0, c, x1)
-        lanes.store(history, 1, c, x2)
-        store(history, c, state)
+        c1, c2 = (c1[0], c1[1], c1[2], c1[3]), (c2[0], c2[1], c2[2], c2[3])
+        state = load_state(history, c)
+        for n in range(min(frames, 2)):
+            change = (load(x, n, c) - load(history, 1 - n, c)) * gain
+            result, state = step(change >> scale, c1, c2, state)
+            store_held(y, n, c, (result + half) >> shift)
+        for n in range(2, frames):
+            result, state = step(change_of(x, n, x, n - 2, c, gain) >> scale, c1, c2, state)
+            store_held(y, n, c, (result + half) >> shift)
+        store(history, 1, c, load(x, frames - 2, c) if frames > 1 else load(history, 0, c))
+        store(history, 0, c, load(x, frames - 1, c))
+        store_state(history, c, state)
 
-    run_across = lanes.across(run, 2 * count + 2)
+    return run
+
+
+def _kernel(count: int) -> Callable[..., int]:
+    """Return the kernel for `count` sections."""
+    run_across = lanes.across(_run(count, lanes), 2 * count + 2, run_wide=_run(count, wide))
 
     @inlined
-    def process(_sections, headroom, shift, b, c1, c2, primed, history, x, y, frames, channels):  # type: ignore[no-untyped-def]
+    def process(_sections, gain, scale, shift, c1, c2, primed, history, x, y, frames, channels):  # type: ignore[no-untyped-def]
         """Filter x: int16 [frames, channels] -> y: int16 [frames, channels], rounded to nearest and saturated.
 
         `history` holds two rows, the frame before and the one before that, for the input and for each section's output.
@@ -120,8 +134,8 @@ def _kernel(count: int) -> Callable[..., int]:
         if primed[0] == 0:  # start as if the first value had always been there
             primed[0] = 1
             for c in range(channels):
-                history[0, c] = history[1, c] = np.int32(x[0, c]) << np.int32(headroom)
-        run_across((headroom, shift, b, c1, c2), history, x, y, frames, channels)
+                history[0, c] = history[1, c] = x[0, c]
+        run_across((gain, scale, shift, c1, c2), history, x, y, frames, channels)
         return 0
 
     return process
@@ -146,7 +160,7 @@ class Bandpass(Stage):
     def tables_layout(cls, capacity: Capacity) -> np.dtype:
         """Return the layout of ``bs_bandpass_tables``."""
         rows = ("i4", MAX_SECTIONS)
-        return layout(sections="u4", headroom="u4", shift="u4", b=rows, c1=rows, c2=rows)
+        return layout(sections="u4", gain="i4", scale="u4", shift="u4", c1=rows, c2=rows)
 
     @classmethod
     def state_layout(cls, capacity: Capacity) -> np.dtype:
@@ -158,29 +172,28 @@ class Bandpass(Stage):
         """Place the poles, scale the sections, and prove that no value can leave 32 bits for any input."""
         p = parameters
         high_hz = _high(p, signal.rate_hz)
-        fraction = p.fraction_bits if p.fraction_bits >= 0 else max(2, 15 - signal.bits)
+        fraction = _fraction(p, signal)
         sos = butterworth_sections(p.order, p.low_hz, high_hz, signal.rate_hz)
-        if sos[:, 0].max() >= 2 ** (31 - COEFFICIENT_BITS):
-            raise BitspikeError(
-                f"low_hz = {p.low_hz:g}: the band is too wide for order = {p.order}; raise low_hz, or choose order = 1"
-            )
         frames = int(40 / (1 - max(abs(np.roots(section[3:])).max() for section in sos)))  # until e**-40 is left of an impulse
         if frames > MAX_RESPONSE:
             raise _too_low(p.low_hz, signal.rate_hz)
-        gains = _worst_gains(sos, frames)  # of the input's and every section's values, from full scale
-        headroom = 30 - signal.bits - int(np.ceil(np.log2(max(gains))))
-        if headroom < fraction + 6:
+        whole = float(np.prod(sos[:, 0]))
+        sections = np.column_stack([sos[:, :3] / sos[:, :1], sos[:, 3:]])  # as they are computed: the gain comes before them
+        largest = 2.0 ** (signal.bits - 1) * _worst_gains(sections, frames).max() * whole  # of any section's values
+        headroom = floor(min(log2(2.0**30 / largest), log2(INT16_MAX / whole)))
+        noise = _rounding_noise(sections, frames) / 4.0**headroom
+        if headroom < fraction + 6 or noise > 1 / 12:  # the power of the input's own rounding
             raise _too_low(p.low_hz, signal.rate_hz)
-        full_scale = 2.0 ** (signal.bits - 1 + headroom)
-        require_fits("a section's difference of two values", 2 * full_scale * max(gains), 32)
+        require_fits("a section's change over two frames", 2 * largest * 2.0**headroom, 32)
+        scale = floor(log2(INT16_MAX / whole)) - headroom
         tables = blank(cls.tables_layout(capacity))
-        tables["sections"], tables["headroom"], tables["shift"] = p.order, headroom, headroom - fraction
-        tables["b"][: p.order] = quantise(sos[:, 0], COEFFICIENT_BITS)
+        tables["sections"], tables["shift"] = p.order, headroom - fraction
+        tables["gain"], tables["scale"] = quantise(whole, headroom + scale), scale
         tables["c1"][: p.order] = quantise(-sos[:, 4], COEFFICIENT_BITS)
         tables["c2"][: p.order] = quantise(-sos[:, 5], COEFFICIENT_BITS)
         output = signal.with_(bits=16, uv_per_count=signal.uv_per_count / 2**fraction)
         proofs = {
-            "largest value in any section": f"{full_scale * max(gains):.0f} of {2**31}",
+            "largest value in any section": f"{largest * 2.0**headroom:.0f} of {2**31}",
             "fractional bits of the state": headroom,
             "fractional bits of the output": fraction,
         }
@@ -206,8 +219,10 @@ class Bandpass(Stage):
         """Return the gains of the Butterworth filter that was asked for, and of its coefficients as they are in the tables."""
         p, t, omega = self.parameters, self.tables, 2 * np.pi * np.asarray(hz) / self.signal.rate_hz
         ideal = butterworth_sections(p.order, p.low_hz, _high(p, self.signal.rate_hz), self.signal.rate_hz)
-        b, c1, c2 = (t[name][: p.order] / 2.0**COEFFICIENT_BITS for name in ("b", "c1", "c2"))
-        quantised = np.stack([b, 0 * b, -b, 0 * b + 1, -c1, -c2], axis=1)
+        c1, c2 = (t[name][: p.order] / 2.0**COEFFICIENT_BITS for name in ("c1", "c2"))
+        one, zero = np.ones(p.order), np.zeros(p.order)
+        quantised = np.stack([one, zero, -one, one, -c1, -c2], axis=1)
+        quantised[0, :3] *= t["gain"] / 2.0 ** (t["scale"] + t["shift"] + _fraction(p, self.signal))
         return {name: np.abs(np.prod(_responses(sos, omega), axis=0)) for name, sos in (("ideal", ideal), ("quantised", quantised))}
 
     def report(self) -> dict[str, Any]:
@@ -246,11 +261,31 @@ def _responses(sos: np.ndarray, omega: np.ndarray) -> np.ndarray:
     return (sos[:, :3] @ delays) / (sos[:, 3:] @ delays)
 
 
-def _worst_gains(sos: np.ndarray, frames: int) -> list[float]:
-    """Return the sums of absolute impulse responses from the input to every section's output, with the input's own 1."""
+def _worst_gains(sos: np.ndarray, frames: int) -> np.ndarray:
+    """Return the sums of absolute impulse responses from the input to every section's output."""
     frames = 1 << (frames - 1).bit_length()
     after = np.cumprod(_responses(sos, 2 * np.pi * np.arange(frames // 2 + 1) / frames), axis=0)
-    return [1.0, *np.abs(np.fft.irfft(after, frames)).sum(axis=1).tolist()]
+    return np.abs(np.fft.irfft(after, frames)).sum(axis=1)
+
+
+def _rounding_noise(sections: np.ndarray, frames: int) -> float:
+    """Return the power that rounding down in all sections, and before the first one, has at the output, in state counts squared.
+
+    Each rounding adds a mean of -1/2 and a variance of 1/12, which pass through the section's poles and the sections behind it
+    (Oppenheim and Schafer, 6.9).
+    """
+    omega = 2 * np.pi * np.arange(1 << (frames - 1).bit_length()) / (1 << (frames - 1).bit_length())
+    behind, total = np.ones(len(omega)), 0.0
+    for s in range(len(sections) - 1, -1, -1):
+        poles = behind / np.abs(np.polyval(sections[s, 3:], np.exp(1j * omega))) ** 2
+        total += (poles.mean() / 12 + poles[0] / 4) * (2 if s == 0 else 1)
+        behind = poles * np.abs(2 * np.sin(omega)) ** 2
+    return float(total)
+
+
+def _fraction(p: BandpassParameters, signal: SampleFormat) -> int:
+    """Return the fractional bits of the output."""
+    return p.fraction_bits if p.fraction_bits >= 0 else max(2, 15 - signal.bits)
 
 
 def _high(p: BandpassParameters, rate_hz: float) -> float:
@@ -268,7 +303,7 @@ def _high(p: BandpassParameters, rate_hz: float) -> float:
 
 
 def _too_low(low_hz: float, rate_hz: float) -> BitspikeError:
-    return BitspikeError(f"low_hz = {low_hz:g} is too low for 32-bit state at {rate_hz:g} Hz: decimate first")
+    return BitspikeError(f"low_hz = {low_hz:g} is too low for 32-bit state at {rate_hz:g} Hz: raise it, or decimate first")
 
 
 def measure_noise(stage: Bandpass, seconds: float = 2.0, seed: int = 0) -> dict[str, float]:
@@ -283,8 +318,8 @@ def measure_noise(stage: Bandpass, seconds: float = 2.0, seed: int = 0) -> dict[
     x = np.rint(rng.normal(0, 2.0 ** (signal.bits - 1) / 8, (int(seconds * signal.rate_hz), 1)))
     x = np.clip(x, -(2 ** (signal.bits - 1)), 2 ** (signal.bits - 1) - 1).astype(np.int16)
     y = Bandpass(p, signal).process(Samples(0, x)).data[:, 0]
-    fraction = stage.tables["headroom"] - stage.tables["shift"]
     assert isinstance(p, BandpassParameters)
+    fraction = _fraction(p, stage.signal)
     sections = butterworth_sections(p.order, p.low_hz, _high(p, signal.rate_hz), signal.rate_hz)
     ideal = design.sosfilt(sections, x[:, 0] - float(x[0, 0]))
     error = y / 2.0**fraction - ideal

@@ -16,28 +16,25 @@ from pipeline.neural.bandpass import Bandpass, BandpassParameters, butterworth_s
 def formula(stage: Bandpass, x: np.ndarray) -> np.ndarray:
     """The formula of the module in Python integers, channel by channel: int16 [frames, channels]."""
     t = stage.tables
-    b, c1, c2 = ([int(v) for v in t[name]] for name in ("b", "c1", "c2"))
-    headroom, shift = int(t["headroom"]), int(t["shift"])
+    gain, scale, shift = (int(t[name]) for name in ("gain", "scale", "shift"))
     y = np.zeros(x.shape, np.int16)
     for channel in range(x.shape[1]):
-        values = [int(v) << headroom for v in x[:, channel]]
-        older = newer = values[0]
-        for s in range(int(t["sections"])):
-            out: list[int] = []
+        values = [int(v) for v in x[:, channel]]
+        changes = [gain * (v - older) >> scale for v, older in zip(values, [values[0]] * 2 + values, strict=False)]
+        for c1, c2 in zip(t["c1"][: t["sections"]].tolist(), t["c2"].tolist(), strict=False):
+            values = []
             y1 = y2 = 0
-            for value in values:
-                total = b[s] * (value - older) + c1[s] * y1 + c2[s] * y2
-                older, newer = newer, value
-                y1, y2 = total >> 29, y1
-                assert -(2**31) <= y1 < 2**31
-                out.append(y1)
-            values, older, newer = out, 0, 0
+            for change in changes:
+                y1, y2 = change + (c1 * y1 + c2 * y2 >> 29), y1
+                assert -(2**30) <= y1 < 2**30  # so that changes stay within 32 bits
+                values.append(y1)
+            changes = [v - older for v, older in zip(values, [0, 0, *values], strict=False)]
         y[:, channel] = [min(max((v + (1 << (shift - 1))) >> shift, -32768), 32767) for v in values]
     return y
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-@pytest.mark.parametrize("channels", [1, 7, 8, 20])
+@pytest.mark.parametrize("channels", [1, 7, 8, 20, 36])
 def test_equals_its_formula(order, channels):
     stage = Bandpass(BandpassParameters(order=order), SampleFormat(24_000, channels, bits=12))
     x = np.random.default_rng(order).integers(-2048, 2048, (TILE + 45, channels)).astype(np.int16)
@@ -57,25 +54,24 @@ def test_worst_input_for_a_section_stays_within_32_bits():
     """The input whose signs follow the impulse response backwards drives the output to the proved bound, and no further."""
     signal = SampleFormat(24_000, 1, bits=16)
     stage = Bandpass(BandpassParameters(order=2, fraction_bits=0), signal)
-    sos = np.zeros((2, 6))
     t = stage.tables
-    sos[:, 0], sos[:, 2] = t["b"][:2] / 2**29, -t["b"][:2] / 2**29
-    sos[:, 3], sos[:, 4], sos[:, 5] = 1, -t["c1"][:2] / 2**29, -t["c2"][:2] / 2**29
+    sos = np.array([[1, 0, -1, 1, -t["c1"][s] / 2**29, -t["c2"][s] / 2**29] for s in range(2)])
     impulse = np.zeros(2000)
     impulse[0] = 1
     response = scipy_signal.sosfilt(sos, impulse)
     x = np.where(response[::-1] >= 0, 32767, -32768).astype(np.int16)
     x = np.concatenate([np.zeros(1, np.int16), x])[:, None]
     np.testing.assert_array_equal(stage.process(Samples(0, x)).data, formula(stage, x))  # asserts the range of every value
-    assert np.abs(response).sum() > 1  # the bound is beyond full scale, so the headroom is needed
+    whole = t["gain"] / 2.0 ** (t["scale"] + t["shift"])
+    assert np.abs(response).sum() * whole > 1  # the bound is beyond full scale, so the headroom is needed
 
 
 @pytest.mark.parametrize(("rate", "low", "high", "order"), [(24_000, 300, 6000, 2), (30_000, 300, 6000, 4), (15_000, 500, 3000, 1)])
 def test_close_to_scipy(rate, low, high, order):
-    signal = SampleFormat(rate, 1, bits=9)
+    signal = SampleFormat(rate, 1, uv_per_count=1.0, bits=9)
     stage = Bandpass(BandpassParameters(low, high, order), signal)
     x = np.clip(np.rint(np.random.default_rng(0).normal(0, 40, rate)), -256, 255).astype(np.int16)[:, None]
-    y = stage.process(Samples(0, x)).data[:, 0] / 2.0 ** (stage.tables["headroom"] - stage.tables["shift"])
+    y = stage.process(Samples(0, x)).data[:, 0] * stage.output.uv_per_count
     sos = scipy_signal.butter(order, [low, high], "bandpass", fs=rate, output="sos")
     ideal = scipy_signal.sosfilt(sos, x[:, 0] - float(x[0, 0]))
     noise = np.mean((y - ideal) ** 2)
@@ -94,15 +90,26 @@ def test_sections_are_those_of_scipy(order, rate, low, high):
 
 
 def test_proved_bound_is_the_sum_of_absolute_impulse_responses():
-    sos, bounds = butterworth_sections(2, 300, 6000, 24_000), [1.0]
+    sos, bounds = butterworth_sections(2, 300, 6000, 24_000), []
     response = np.zeros(4096)
-    response[0] = 1
+    response[0] = np.prod(sos[:, 0])
     for section in sos:
-        response = scipy_signal.sosfilt(section[None], response)
+        response = scipy_signal.sosfilt([[1, 0, -1, *section[3:]]], response)
         bounds.append(np.abs(response).sum())
-    full_scale = 2.0 ** (8 + int(Bandpass(BandpassParameters(), SampleFormat(24_000, 1, bits=9)).tables["headroom"]))
-    proof = Bandpass(BandpassParameters(), SampleFormat(24_000, 1, bits=9)).proofs["largest value in any section"]
-    assert proof == f"{full_scale * max(bounds):.0f} of {2**31}"
+    proofs = Bandpass(BandpassParameters(), SampleFormat(24_000, 1, bits=9)).proofs
+    full_scale = 2.0 ** (8 + proofs["fractional bits of the state"])
+    assert proofs["largest value in any section"] == f"{full_scale * max(bounds):.0f} of {2**31}"
+
+
+@pytest.mark.parametrize("bits", [9, 12, 16])
+@pytest.mark.parametrize(("rate", "low", "high", "order"), [(24_000, 300, 6000, 2), (48_000, 500, 3000, 4), (20_000, 300, 6000, 1)])
+def test_gain_in_the_middle_of_the_band_is_one(rate, low, high, order, bits):
+    stage = Bandpass(BandpassParameters(low, high, order), SampleFormat(rate, 1, bits=bits))
+    middle = rate / np.pi * np.arctan(np.sqrt(np.prod(np.tan(np.pi * np.array([low, high]) / rate))))
+    gains = stage.responses(np.array([middle]))
+    assert gains["ideal"] == pytest.approx(1)
+    assert 2**14 <= stage.tables["gain"] < 2**15
+    assert gains["quantised"] == pytest.approx(1, abs=2**-14)
 
 
 def test_report_measures_the_noise():
@@ -139,12 +146,14 @@ def test_refuses_bad_parameters(values, message):
 def test_refuses_what_the_rate_cannot_carry():
     with pytest.raises(BitspikeError, match="stage bandpass: high_hz = 6000 must be below half the sampling rate, 5000"):
         Bandpass(BandpassParameters(), SampleFormat(10_000, 1))
-    with pytest.raises(BitspikeError, match="low_hz = 1 is too low for 32-bit state at 1000 Hz: decimate first"):
+    with pytest.raises(BitspikeError, match="low_hz = 1 is too low for 32-bit state at 1000 Hz: raise it, or decimate first"):
         Bandpass(BandpassParameters(low_hz=1, high_hz=100, order=4), SampleFormat(1000, 1))
     with pytest.raises(BitspikeError, match=r"low_hz = 0\.001 is too low for 32-bit state at 24000 Hz"):
         Bandpass(BandpassParameters(low_hz=0.001, high_hz=1, order=1), SampleFormat(24_000, 1))
-    with pytest.raises(BitspikeError, match="low_hz = 10: the band is too wide for order = 2; raise low_hz, or choose order = 1"):
+    with pytest.raises(BitspikeError, match="low_hz = 10 is too low for 32-bit state at 24000 Hz: raise it"):
         Bandpass(BandpassParameters(low_hz=10), SampleFormat(24_000, 1))
+    with pytest.raises(BitspikeError, match="low_hz = 1 is too low"):  # its rounding would be heard
+        Bandpass(BandpassParameters(low_hz=1, high_hz=3000, order=3), SampleFormat(24_000, 1, bits=9))
 
 
 @pytest.mark.parametrize(("rate", "high"), [(24_000, 6000), (10_000, 4000)])
@@ -158,3 +167,13 @@ def test_follows_the_rate(rate, high):
 def test_does_not_follow_the_rate_into_field_potentials():
     with pytest.raises(BitspikeError, match=r"a rate of 1250 Hz leaves no band above low_hz = 300: .* choose the chain field"):
         Bandpass(BandpassParameters(follow_rate=True), SampleFormat(1250, 1))
+
+
+@pytest.mark.parametrize(("low", "order", "bits"), [(5, 2, 9), (20, 2, 16), (20, 3, 16), (5, 1, 16)])
+def test_low_corners_that_are_taken_have_little_noise(low, order, bits):
+    assert (
+        Bandpass(BandpassParameters(low, 3000, order), SampleFormat(24_000, 1, bits=bits)).report()[
+            "noise over the input's quantisation noise, dB"
+        ]
+        < 0
+    )

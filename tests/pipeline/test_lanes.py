@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numba import njit
 
-from pipeline import lanes
+from pipeline import lanes, wide
 from pipeline.lanes import WIDTH
 
 ENDS = np.array([-(2**31), 2**31 - 1, -1, 0, 1, -(2**30), 2**30, 12345], np.int32)
@@ -74,21 +78,32 @@ def test_store_keeps_the_low_bits_of_int16():
 
 
 @njit
-def products(a, b, c, ka, kb, kc, out29, out1, out31):
+def products(a, b, ka, kb, out29, out1, out31):
     for n in range(len(a)):
         for column in range(0, a.shape[1], WIDTH):
-            x, y, z = lanes.load(a, n, column), lanes.load(b, n, column), lanes.load(c, n, column)
-            lanes.store(out29, n, column, lanes.three_products(x, ka, y, kb, z, kc, 29))
-            lanes.store(out1, n, column, lanes.three_products(x, ka, y, kb, z, kc, 1))
-            lanes.store(out31, n, column, lanes.three_products(x, ka, y, kb, z, kc, 31))
+            x, y = lanes.load(a, n, column), lanes.load(b, n, column)
+            lanes.store(out29, n, column, lanes.two_products(x, ka, y, kb, 29))
+            lanes.store(out1, n, column, lanes.two_products(x, ka, y, kb, 1))
+            lanes.store(out31, n, column, lanes.two_products(x, ka, y, kb, 31))
 
 
-def test_three_products_keep_the_low_half_of_the_shifted_sum():
-    a, b, c = (columns(100, seed) // 2 for seed in (4, 5, 6))  # so that the sum of products fits int64
-    for k in ((1, 2, 3), (-(2**31), 2**31 - 1, -(2**31)), (536870911, -987654321, 2**30)):
+@njit
+def wide_products(a, b, ka, kb, out29, out1, out31):
+    for n in range(len(a)):
+        for column in range(0, a.shape[1], 2 * WIDTH):
+            x, y = wide.load(a, n, column), wide.load(b, n, column)
+            wide.store(out29, n, column, lanes.two_products(x, ka, y, kb, 29))
+            wide.store(out1, n, column, lanes.two_products(x, ka, y, kb, 1))
+            wide.store(out31, n, column, lanes.two_products(x, ka, y, kb, 31))
+
+
+@pytest.mark.parametrize("compiled", [products, wide_products])
+def test_two_products_keep_the_low_half_of_the_shifted_sum(compiled):
+    a, b = (np.ascontiguousarray(columns(100, seed)[:, : 2 * WIDTH]) // 2 for seed in (4, 5))  # so that the sum fits int64
+    for k in ((1, 2), (-(2**31), 2**31 - 1), (536870911, -987654321)):
         outs = [np.zeros_like(a) for _ in range(3)]
-        products(a, b, c, *(np.int32(v) for v in k), *outs)
-        total = sum(v.astype(object) * one for v, one in zip((a, b, c), k, strict=True))
+        compiled(a, b, *(np.int32(v) for v in k), *outs)
+        total = sum(v.astype(object) * one for v, one in zip((a, b), k, strict=True))
         for shift, out in zip((29, 1, 31), outs, strict=True):
             expected = np.array([[(int(v) >> shift) & 0xFFFFFFFF for v in row] for row in total], np.uint32).view(np.int32)
             np.testing.assert_array_equal(out, expected)
@@ -138,3 +153,35 @@ def test_turning_exchanges_rows_and_columns_and_touches_nothing_else():
     back[4:20, 0:8] = x[1:17, 2:10]
     np.testing.assert_array_equal(tile, expected)
     np.testing.assert_array_equal(y, back)
+
+
+@njit
+def apply_wide(x, before, gain, out, rows, held):
+    for n in range(len(x)):
+        wide.store(out, n, 0, wide.change(x, n, before, n, 0, gain))
+        wide.store(rows, n, 0, wide.load(x, n, 0) + 1)
+        wide.store_held(held, n, 0, wide.load(out, n, 0) >> 10)
+
+
+def test_sixteen_channels_in_two_registers_keep_their_order():
+    rng = np.random.default_rng(7)
+    x, before = (rng.integers(-(2**15), 2**15, (50, 2 * WIDTH)).astype(np.int16) for _ in range(2))
+    x[0], before[0] = -32768, 32767
+    x[1], before[1] = 32767, -32768
+    out, rows, held = np.zeros(x.shape, np.int32), np.zeros(x.shape, np.int16), np.zeros(x.shape, np.int16)
+    apply_wide(x, before, np.int32(32767), out, rows, held)
+    expected = (x.astype(np.int64) - before) * 32767
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(rows, (x.astype(np.int32) + 1).astype(np.int16))
+    np.testing.assert_array_equal(held, np.clip(expected >> 10, -32768, 32767))
+    assert np.abs(expected >> 10).max() > 32768
+
+
+def test_processors_without_avx2_compute_the_same():
+    """Another process compiles for a processor that has the least of what this kind has."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
+    name = f"{__file__}::test_sixteen_channels_in_two_registers_keep_their_order"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name], env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout.decode()

@@ -1,4 +1,4 @@
-/* Band-pass filter: Butterworth biquads in direct form I, 32-bit state with fractional bits, 64-bit accumulator. */
+/* Band-pass filter: Butterworth biquads in direct form I, 32-bit state with fractional bits, 64-bit products. */
 #ifndef BS_BANDPASS_H
 #define BS_BANDPASS_H
 
@@ -8,9 +8,9 @@
 
 typedef struct {                            /* what the parameters become */
     uint32_t sections;                      /* 1 to BS_BANDPASS_MAX_SECTIONS */
-    uint32_t headroom;                      /* fractional bits of the state */
-    uint32_t shift;                         /* of the last section's value to the output, 1 or more */
-    int32_t b[BS_BANDPASS_MAX_SECTIONS];    /* Q29: the numerator is b (1 - z^-2) */
+    int32_t gain;                           /* of the whole filter, with 2^scale: what its input is multiplied by */
+    uint32_t scale;
+    uint32_t shift;                         /* of the last section's value to the output, 2 or more */
     int32_t c1[BS_BANDPASS_MAX_SECTIONS];   /* Q29: -a1 */
     int32_t c2[BS_BANDPASS_MAX_SECTIONS];   /* Q29: -a2 */
 } bs_bandpass_tables;

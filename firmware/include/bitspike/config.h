@@ -117,4 +117,11 @@ _Static_assert((int32_t)UINT32_C(0x80000000) == INT32_MIN, "conversion to a sign
 #define BS_OPAQUE(value)
 #endif
 
+/* Keeps it from taking sums apart that are one instruction each. */
+#if defined(__clang__) && BS_DSP
+#define BS_OPAQUE_DSP(value) __asm__("" : "+r"(value));
+#else
+#define BS_OPAQUE_DSP(value)
+#endif
+
 #endif

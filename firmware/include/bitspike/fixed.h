@@ -13,7 +13,7 @@ BS_INLINE void bs_clear(void *memory, uint32_t bytes)
     }
 }
 
-/* a + b, a - b and a * 2^shift, the low 32 bits. Tables from design() never let them wrap; damaged ones can do no more than that. */
+/* a + b, a - b, a * b and a * 2^shift, the low 32 bits. Tables from design() never let them wrap; damaged ones can do no more than that. */
 BS_INLINE int32_t bs_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
@@ -22,6 +22,11 @@ BS_INLINE int32_t bs_add(int32_t a, int32_t b)
 BS_INLINE int32_t bs_subtract(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a - (uint32_t)b);
+}
+
+BS_INLINE int32_t bs_multiply(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a * (uint32_t)b);
 }
 
 BS_INLINE int32_t bs_shift_left(int32_t a, uint32_t shift)
