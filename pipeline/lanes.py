@@ -10,8 +10,8 @@ registers, and the text of the kernel is that of one channel::
         store(y, n, channel, y1)
     store(history, 0, channel, y1)
 
-Lanes know ``+``, ``-``, ``*``, ``<<`` and ``>>`` (arithmetic) with other lanes or with an integer for all, all modulo 2**32, and
-the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the low bits that the
+Lanes know ``+``, ``-``, ``*``, ``<<``, ``>>`` (arithmetic), ``&``, ``|`` and ``^`` with other lanes or with an integer for all, all modulo
+2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the low bits that the
 array's type holds.
 """
 
@@ -88,6 +88,9 @@ _operator(operator.sub, lambda builder, a, b: builder.sub(a, b))
 _operator(operator.mul, lambda builder, a, b: builder.mul(a, b))
 _operator(operator.lshift, lambda builder, a, b: builder.shl(a, b))
 _operator(operator.rshift, lambda builder, a, b: builder.ashr(a, b))
+_operator(operator.and_, lambda builder, a, b: builder.and_(a, b))
+_operator(operator.or_, lambda builder, a, b: builder.or_(a, b))
+_operator(operator.xor, lambda builder, a, b: builder.xor(a, b))
 
 
 def address(context: Any, builder: Any, kind: Any, count: int, given: Any, row: Any, column: Any) -> Any:
@@ -300,6 +303,38 @@ def total(_context: Any, a: Any) -> Any:
         return builder.extract_element(value, ir.IntType(32)(0))
 
     return types.Integer.from_bitwidth(a.bits, True)(a), generate
+
+
+@_operation
+def none(_context: Any, a: Any) -> Any:
+    """Return whether all lanes are 0."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        whole = ir.IntType(a.bits * a.count)
+        return builder.icmp_unsigned("==", builder.bitcast(arguments[0], whole), whole(0))
+
+    return types.boolean(a), generate
+
+
+@_operation
+def bits(_context: Any, a: Any) -> Any:
+    """Return an int64 whose bit i is set where lane i is not 0."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        zero = ir.Constant(arguments[0].type, [0] * a.count)
+        return builder.zext(builder.bitcast(builder.icmp_signed("!=", arguments[0], zero), ir.IntType(a.count)), ir.IntType(64))
+
+    return types.int64(a), generate
+
+
+@_operation
+def lowest(_context: Any, value: Any) -> Any:
+    """Return the number of the lowest bit that is set in an int64, which must not be 0."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.int64), generate
 
 
 splat64 = _operation(_splatter(lanes64))  # (integer): WIDTH / 2 times

@@ -30,6 +30,7 @@ from pipeline.neural.noise import LOOKS, close_window, noise_exceeds, noise_leve
 from pipeline.stage import Design, Parameters
 
 FRACTION = 12  # fractional bits of the median
+AT_ONCE = 8  # frames in which nothing is beyond its level, mostly
 MEAN_TO_MEDIAN = 55401  # Q16: median over mean of |x| of a normal distribution, 0.84535
 
 
@@ -82,35 +83,53 @@ def _row(before, now, after, low, high, frame, refractory, ready, at, channel, a
 
 
 @inlined
-def _beyond(x, n, c, low, high):  # type: ignore[no-untyped-def]
-    """Return -1 where a sample of `WIDTH16` channels from `c` on is beyond its levels, else 0."""
-    now = lanes.load16(x, n, c)
-    return lanes.less(now, lanes.load16(low, 0, c)) + lanes.less(lanes.load16(high, 0, c), now)
+def _within(x, first, last, c, low, high):  # type: ignore[no-untyped-def]
+    """Say whether `WIDTH16` channels from `c` on stay within their levels in frames `first` to `last` - 1."""
+    least = most = lanes.load16(x, first, c)
+    for n in range(first + 1, last):
+        now = lanes.load16(x, n, c)
+        least, most = lanes.smaller(least, now), lanes.larger(most, now)
+    beyond = lanes.less(least, lanes.load16(low, 0, c)) + lanes.less(lanes.load16(high, 0, c), most)
+    return lanes.none(beyond)
+
+
+@inlined
+def _peaks(x, n, c, low, high):  # type: ignore[no-untyped-def]
+    """Return which of `WIDTH16` channels from `c` on have a peak in frame `n`, a bit for each; see `_is_peak`."""
+    before, now, after = lanes.load16(x, n - 1, c), lanes.load16(x, n, c), lanes.load16(x, n + 1, c)
+    negative = lanes.less(now, lanes.load16(low, 0, c)) & lanes.less(now, before) & (lanes.less(after, now) ^ -1)
+    positive = lanes.less(lanes.load16(high, 0, c), now) & lanes.less(before, now) & (lanes.less(now, after) ^ -1)
+    return lanes.bits(negative | positive)
 
 
 @kernel
 def _rows(x, first, last, low, high, flags, refractory, ready, at, channel, amplitude, count, channels):  # type: ignore[no-untyped-def]
     """Report the peaks of frames `first` to `last` - 1 of the block, all of whose neighbours are in it.
 
-    Where the channels fill a register, those of a frame are looked at one by one only if a register has a value beyond its level.
+    Where the channels fill a register, frames are looked at one by one only if one of `AT_ONCE` has a value beyond its level.
     """
+    if channels < WIDTH16:
+        for n in range(first, last):
+            if flags[n] == 0:
+                count = _row(x[n - 1], x[n], x[n + 1], low, high, n, refractory, ready, at, channel, amplitude, count, channels)
+        return count
     below, above = low.reshape(1, -1), high.reshape(1, -1)
-    for n in range(first, last):
-        if channels >= WIDTH16:
-            hit = _beyond(x, n, channels - WIDTH16, below, above)  # overlaps the register before
-            for c in range(0, channels - WIDTH16, WIDTH16):
-                hit = hit + _beyond(x, n, c, below, above)
-            if lanes.total(hit) == 0:
-                continue
-        if flags[n] != 0:
-            continue
-        before, now, after = x[n - 1], x[n], x[n + 1]
+    for begin in range(first, last, AT_ONCE):
+        end, calm = min(begin + AT_ONCE, last), True
         for c in range(0, channels, WIDTH16):
-            if channels >= WIDTH16 and lanes.total(_beyond(x, n, min(c, channels - WIDTH16), below, above)) == 0:
+            calm &= _within(x, begin, end, min(c, channels - WIDTH16), below, above)
+        if calm:
+            continue
+        for n in range(begin, end):
+            if flags[n] != 0:
                 continue
-            for k in range(c, min(c + WIDTH16, channels)):
-                if _is_peak(before[k], now[k], after[k], low[k], high[k]):
-                    count = report(n, k, now[k], refractory, ready, at, channel, amplitude, count)
+            for c in range(0, channels, WIDTH16):
+                start = min(c, channels - WIDTH16)  # the last register overlaps the one before, whose peaks are reported
+                peaks = _peaks(x, n, start, below, above) >> (c - start) << (c - start)
+                while peaks != 0:
+                    k = start + lanes.lowest(peaks)
+                    peaks &= peaks - 1
+                    count = report(n, k, x[n, k], refractory, ready, at, channel, amplitude, count)
     return count
 
 

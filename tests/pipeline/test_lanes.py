@@ -156,6 +156,34 @@ def test_turning_exchanges_rows_and_columns_and_touches_nothing_else():
 
 
 @njit
+def logic(a, b, out, found):
+    for n in range(len(a)):
+        x, y = lanes.load16(a, n, 0), lanes.load16(b, n, 0)
+        lanes.store(out[0], n, 0, x & y)
+        lanes.store(out[1], n, 0, x | y)
+        lanes.store(out[2], n, 0, x ^ y)
+        lanes.store(out[3], n, 0, x ^ -1)
+        found[n, 0] = lanes.bits(x & y)
+        found[n, 1] = lanes.none(x & y)
+        found[n, 2] = lanes.lowest(found[n, 0]) if found[n, 0] != 0 else -1
+
+
+def test_logic_on_int16_and_which_lanes_are_not_zero():
+    rng = np.random.default_rng(3)
+    a, b = (rng.integers(-(2**15), 2**15, (200, lanes.WIDTH16)).astype(np.int16) for _ in range(2))
+    a[:100][rng.random((100, lanes.WIDTH16)) < 0.9] = 0
+    out, found = np.zeros((4, *a.shape), np.int16), np.zeros((len(a), 3), np.int64)
+    logic(a, b, out, found)
+    for got, expected in zip(out, (a & b, a | b, a ^ b, ~a), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    set_ = (a & b) != 0
+    np.testing.assert_array_equal(found[:, 0], set_ @ (1 << np.arange(lanes.WIDTH16)))
+    np.testing.assert_array_equal(found[:, 1], ~set_.any(axis=1))
+    np.testing.assert_array_equal(found[:, 2], np.where(set_.any(axis=1), set_.argmax(axis=1), -1))
+    assert 5 < (~set_.any(axis=1)).sum() < 195
+
+
+@njit
 def apply_wide(x, before, gain, out, rows, held):
     for n in range(len(x)):
         wide.store(out, n, 0, wide.change(x, n, before, n, 0, gain))
