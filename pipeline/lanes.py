@@ -10,9 +10,9 @@ registers, and the text of the kernel is that of one channel::
         store(y, n, channel, y1)
     store(history, 0, channel, y1)
 
-Lanes know ``+``, ``-``, ``*``, ``<<``, ``>>`` (arithmetic), ``&``, ``|`` and ``^`` with other lanes or with an integer for all, all modulo
-2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the low bits that the
-array's type holds.
+Lanes know ``+``, ``-``, ``*``, ``<<``, ``>>`` (arithmetic), ``&``, ``|`` and ``^`` with other lanes or with an integer for all, all
+modulo 2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the
+low bits that the array's type holds.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def bits(_context: Any, a: Any) -> Any:
 
 
 @_operation
-def lowest(_context: Any, value: Any) -> Any:
+def lowest(_context: Any, value: Any) -> Any:  # noqa: ARG001
     """Return the number of the lowest bit that is set in an int64, which must not be 0."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
