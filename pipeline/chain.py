@@ -126,7 +126,7 @@ class Chain:
         self.formats = formats
         self._order = [(step.label, self.stages[step.label], step.sources) for step in plan.steps]
         self._express: Express | None = None
-        self._last: np.ndarray | None = None
+        self._last: np.ndarray | None = None  # samples whose last frame is the last there was
         self._position = 0
 
     @property
@@ -158,7 +158,7 @@ class Chain:
         for label, running, sources in order:
             outputs[label] = running.process(*[outputs[source] for source in sources])
         if type(block) is Samples and len(block.data):
-            self._last = block.data[-1:]
+            self._last = block.data
         self._position = block.stop
         return outputs
 
@@ -170,7 +170,7 @@ class Chain:
         if self._express is None or self._express.frames < frames <= MOST_SAMPLES // self.signal.channels:
             self._express = Express(self._order, self.signal.channels, max(frames, SHORTEST))
         if frames:
-            self._express.skips(block)
+            self._express.skip(block)
         return self._express if frames and self._express.takes(block) else None
 
     def finish(self) -> Mapping[str, Any]:
@@ -185,7 +185,7 @@ class Chain:
             return self.process(Events(end, end + self.latency + 1, *nothing))
         if last is None:
             last = np.zeros((1, self.signal.channels), np.int16)
-        held = Samples(end, np.ascontiguousarray(np.repeat(last, self.latency + 1, axis=0)))
+        held = Samples(end, np.ascontiguousarray(np.repeat(last[-1:], self.latency + 1, axis=0)))
         outputs = dict(self.process(held))
         for label, block in outputs.items():
             if isinstance(block, Spikes):
@@ -203,11 +203,11 @@ class Chain:
             running.reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_express": None}
+        return {**self.__dict__, "_express": None, "_last": None if self._last is None else self._last[-1:]}
 
     def checkpoint(self) -> bytes:
         """Return the state of all stages; `restore` continues with the same bits."""
-        last = b"" if self._last is None else self._last.tobytes()
+        last = b"" if self._last is None else self._last[-1:].tobytes()
         parts = [struct.pack("<qI", self._position, len(last)) + last]
         parts += [running.checkpoint() for running in self.stages.values()]
         return b"".join(struct.pack("<I", len(part)) + part for part in parts)

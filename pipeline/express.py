@@ -192,34 +192,38 @@ class Express:
 
     def takes(self, block: Samples) -> bool:
         """Tell whether a block can go this way: it follows on the one before, is as samples should be, and no stage is learning."""
-        return self._at(block.start) and self._fits(block) and all(running.able() for running in self._moody)
+        if not self._running or self._running[0].position not in (block.start, None) or not self._fits(block):
+            return False
+        for running in self._moody:  # noqa: SIM110, as a generator takes longer than the rest
+            if not running.able():
+                return False
+        return True
 
-    def skips(self, block: Samples) -> None:
+    def skip(self, block: Samples) -> None:
         """Tell the stages of the gap before a block, if there is one, and the block is as samples should be."""
-        if self._running and not self._at(block.start) and self._fits(block):
+        if self._fits(block):
             for running in self._running:
                 running.follow(block.start)
 
-    def _at(self, start: int) -> bool:
-        """Tell whether a block that begins there follows on the one before."""
-        return bool(self._running) and self._running[0].position in (start, None)
-
     def _fits(self, block: Samples) -> bool:
-        data = block.data
+        data, flags = block.data, block.flags
+        if data.strides != self._strides or data.dtype is not INT16:
+            return False
+        frames, channels = data.shape
         return (
-            data.strides == self._strides
-            and data.dtype is INT16
-            and 0 < len(data) <= self.frames
-            and data.shape[1] == self._channels
-            and (block.flags is None or (block.flags.dtype == np.uint8 and block.flags.shape == data.shape[:1]))
+            channels == self._channels
+            and 0 < frames <= self.frames
+            and (flags is None or (flags.dtype == np.uint8 and flags.shape == (frames,)))
         )
 
     def run(self, block: Samples) -> Outputs:
         """Run all stages on a block that this way `takes`."""
         memory = self.spare.pop() if self.spare else Memory(self)
-        flags = self._calm if block.flags is None else np.ascontiguousarray(block.flags)
-        start, stop, data = block.start, block.stop, block.data
-        _GIVEN.pack_into(memory.given.data, _AT, id(data) + DATA, id(flags) + DATA, len(data), start)
+        start, data, flags = block.start, block.data, block.flags
+        flags = self._calm if flags is None else np.ascontiguousarray(flags)
+        frames = len(data)
+        stop = start + frames
+        _GIVEN.pack_into(memory.given, _AT, id(data) + DATA, id(flags) + DATA, frames, start)
         refused = self._run(None, memory.address)
         for running in self._running:
             running.position = stop
@@ -235,8 +239,8 @@ class Memory:
     ----------
     variables : numpy.ndarray
         int64: what changes from block to block, and what the steps returned.
-    given : numpy.ndarray
-        int64: the words that `run` is called with, at `address`.
+    given : memoryview
+        The words that `run` is called with, int64, at `address`.
     arrays : dict
         By label and name ("y", "y_flags", and "out" for all columns of the spikes), the arrays that a stage writes.
     """
@@ -247,8 +251,8 @@ class Memory:
         origin = self._bytes.ctypes.data + skipped
         self._words = np.array([value + origin * (what == PLACED) for what, value, _ in express.words], np.int64)
         self.variables = np.zeros(RESULTS + len(express.places), np.int64)
-        self.given = np.array(words_of([express.steps, express.changes, self._words, self.variables, 0, 0, 0, 0]), np.int64)
-        self.address = self.given.ctypes.data
+        given = np.array(words_of([express.steps, express.changes, self._words, self.variables, 0, 0, 0, 0]), np.int64)
+        self.given, self.address = given.data, given.ctypes.data
         self.arrays = {}
         for label, place in express.places.items():
             for name, (begin, shape) in place.arrays().items():
