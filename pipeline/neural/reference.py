@@ -6,7 +6,8 @@
 What all channels of a group share, such as hum, movement and chewing, is removed; the median is not moved by the spikes of a few
 channels (Ludwig et al. 2009, J. Neurophysiology 101, 1679; Rolston, Gross and Potter 2009, Frontiers in Neuroengineering 2, 3). A
 group of one channel is left as it is. Each frame stands for itself: there is no state. The difference is held within int16.
-`firmware/src/reference.c` is the same text in C, with one frame in place of sixteen.
+`firmware/src/reference.c` is the same text in C, with one frame in place of sixteen; so it has no use for where the sixteen medians
+before were, around which those of a large group are looked for here first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.layout import blank, layout
 from pipeline.stage import INT16, Design, Parameters, Stage
 
 KINDS = ("mean", "median")
+LARGE = 16  # channels of a group, from which on its medians change little from frame to frame, compared with its values
 MAX_GROUP = 8192  # channels of a group, so that its sum fits the exact division
 
 
@@ -76,12 +78,8 @@ def _turn_out(tile, y, first, frames, channels):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _range(tile, channels, ends):  # type: ignore[no-untyped-def]
-    """Return the lowest and the highest value of a tile."""
-    low = top = lanes.load16(tile, 0, 0)
-    for c in range(1, channels):
-        line = lanes.load16(tile, c, 0)
-        low, top = lanes.smaller(low, line), lanes.larger(top, line)
+def _ends(low, top, ends):  # type: ignore[no-untyped-def]
+    """Return the least of the lanes of `low`, and the most of those of `top`."""
     lanes.store(ends, 0, 0, low)
     lanes.store(ends, 1, 0, top)
     least, most = np.int32(ends[0, 0]), np.int32(ends[1, 0])
@@ -91,17 +89,36 @@ def _range(tile, channels, ends):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _median(tile, first, last, least, most):  # type: ignore[no-untyped-def]
-    """Return the lower median of the lines `first` to `last` - 1, found bit by bit.
+def _range(tile, channels, ends):  # type: ignore[no-untyped-def]
+    """Return the lowest and the highest value of a tile."""
+    low = top = lanes.load16(tile, 0, 0)
+    for c in range(1, channels):
+        line = lanes.load16(tile, c, 0)
+        low, top = lanes.smaller(low, line), lanes.larger(top, line)
+    return _ends(low, top, ends)
 
-    The median is the largest value that at most (N - 1) / 2 others are below. Only the bits in which the tile's values, `least` to
-    `most`, can differ are tried; `base` starts low enough that no trial leaves int16.
+
+@inlined
+def _bracket(least, most, spare):  # type: ignore[no-untyped-def]
+    """Return where a bracket around `least` to `most` begins, and its width, a power of two of more than `spare` times theirs.
+
+    It lies within int16, so that no trial leaves that.
     """
-    step = np.int32(1)
-    while step <= most - least:
-        step = np.int32(step << 1)
-    base, half = lanes.splat16(min(least, np.int32(32768) - step)), lanes.splat16((last - first - 1) // 2)
-    step = np.int32(step >> 1)
+    width = np.int32(1)
+    while width <= (most - least) * spare:
+        width = np.int32(width << 1)
+    middle = np.int32((least + most + 1 - width) >> 1)
+    return max(min(middle, np.int32(32768) - width), np.int32(-32768)), width
+
+
+@inlined
+def _median(tile, first, last, low, width):  # type: ignore[no-untyped-def]
+    """Return the lower median of the lines `first` to `last` - 1, found bit by bit; held within `width` values from `low` on.
+
+    The median is the largest value that at most (N - 1) / 2 others are below.
+    """
+    base, half = lanes.splat16(low), lanes.splat16((last - first - 1) // 2)
+    step = np.int32(width >> 1)
     while step > 0:
         trial = base + step
         even = odd = lanes.splat16(0)  # two counts, since one would wait for itself
@@ -136,6 +153,7 @@ def process(mean, groups, in_order, begin, members, reciprocal, shift, _reserved
     lines = np.zeros((channels, WIDTH16), np.int16)
     tile = lines if in_order != 0 else np.empty((channels, WIDTH16), np.int16)
     total, centre = np.empty((1, WIDTH16), np.int32), np.empty((2, WIDTH16), np.int16)
+    near = np.zeros((groups, 2), np.int32)  # of a large group, the bracket where its medians are expected
     least = most = np.int32(0)
     for start in range(0, frames, WIDTH16):
         first, count = min(start, max(frames - WIDTH16, 0)), min(frames, WIDTH16)  # the last frames overlap those before
@@ -143,15 +161,29 @@ def process(mean, groups, in_order, begin, members, reciprocal, shift, _reserved
         if in_order == 0:
             for i in range(channels):
                 lanes.store(tile, i, 0, lanes.load16(lines, members[i], 0))
-        if mean == 0:
-            least, most = _range(tile, channels, centre)
+        ranged = False
         for g in range(groups):
             a, b = np.int64(begin[g]), np.int64(begin[g + 1])
             if b - a > 1:
                 if mean != 0:
                     common = _mean(tile, a, b, reciprocal[g], shift[g], total, centre)
                 else:
-                    common = _median(tile, a, b, least, most)
+                    low, width = near[g, 0], near[g, 1]
+                    while True:
+                        expected = width != 0
+                        if not expected:
+                            if not ranged:
+                                least, most = _range(tile, channels, centre)
+                                ranged = True
+                            low, width = _bracket(least, most, 1)
+                        common = _median(tile, a, b, low, width)
+                        if b - a < LARGE:
+                            break
+                        lowest, highest = _ends(common, common, centre)
+                        if not expected or (low < lowest and highest < low + width - 1):
+                            near[g, 0], near[g, 1] = _bracket(lowest - 1, highest + 1, 2)
+                            break
+                        width = np.int32(0)  # one that is at an end of the bracket may lie outside
                 for i in range(a, b):
                     lanes.store(tile, i, 0, lanes.difference16(lanes.load16(tile, i, 0), common))
         if in_order == 0:
