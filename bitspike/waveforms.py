@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bitspike.columns import Columns
+from pipeline.binding import call_plain
 from pipeline.blocks import UNSORTED, SampleFormat, Samples, Spikes
 from pipeline.fixed import kernel
 from pipeline.neural.neighbours import nearest_channels
@@ -136,7 +137,7 @@ class Waveforms:
         data = np.concatenate([block.data for block in self._recent])
         snippets, owners = np.empty((len(spikes), self.width, self.near.shape[1]), np.int16), np.empty(len(spikes), np.int32)
         spikes[:, 0] -= self.before + self._recent[0].start  # where the windows begin
-        cut = _cut(data, spikes, self.near, self.count, self.sums, self.channels, snippets, owners)
+        cut = call_plain(_cut, data, spikes, self.near, self.count, self.sums, self.channels, snippets, owners)
         self._snippets.append(snippets[:cut])
         self._units.append(owners[:cut])
 
@@ -144,7 +145,8 @@ class Waveforms:
 def warm_up() -> None:
     """Have the kernel compiled, or its machine code loaded, before time counts."""
     none = np.zeros((0, 0), np.int64)
-    _cut(
+    call_plain(
+        _cut,
         none.astype(np.int16),
         none,
         none.astype(np.int32),

@@ -8,6 +8,7 @@ its arrays, and its sizes. A `Step` calls that function from Python; `express` c
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import zlib
 from collections.abc import Callable, Iterable
@@ -24,19 +25,20 @@ from numba.extending import intrinsic
 
 from pipeline.fixed import inlined, linked
 from pipeline.fixed import kernel as compiled
-from pipeline.layout import names
+from pipeline.layout import layout, names
+from pipeline.machine_code import address_of_code
 
 Kind = tuple[str, int]  # of an argument: type and dimensions of an array, in which the rows follow each other; ("", 0): an integer
 NUMBER: Kind = ("", 0)
 HEAD = 2  # words of a step before those of the block: the function's address, and where the addresses of its fields are
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _WORDS = types.CPointer(types.int64)
-_ENTRIES: dict[tuple[str, str], tuple[Any, Any]] = {}
+_ENTRIES: dict[tuple[str, str], tuple[Any, int]] = {}
 _operation: Any = intrinsic
 
 
 @_operation
-def _pointer(_context: Any, address: Any) -> Any:
+def pointer(_context: Any, address: Any) -> Any:
     """Return an int64 address as a pointer."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -116,7 +118,7 @@ def _views(kinds: list[Kind], words: str, at: int = 0, by_value: bool = False) -
 
 
 def _source(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> str:
-    """Return the text of the C function; its name tells it from others of the same file in the cache of machine code."""
+    """Return the text of the C function; its name tells all that its machine code comes from."""
     constants, variables = ([(record[name].base.name, record[name].ndim) for name in names(record)] for record in (tables, state))
     arguments = _views(constants, "fields", by_value=True)
     arguments += _views(variables, "fields", size_in_words(constants)) + _views(list(kinds), "words")
@@ -126,27 +128,30 @@ def _source(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, .
 
 
 def _made(source: str, file: str, scope: dict[str, Any]) -> Any:
-    """Return the function that a text defines, under a file's name, so that Numba caches it there."""
+    """Return the function that a text defines, under a file's name, so that what Numba caches of it lies there."""
     exec(compile(source, file, "exec"), scope)
     return scope[source[4 : source.index("(")]]
 
 
-def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> Any:
-    """Return the kernel as a C function, compiled once for arguments of these kinds."""
+def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> int:
+    """Return the address of the kernel as a C function, compiled once for arguments of these kinds."""
     file = inspect.getfile(kernel.py_func)
     source = _source(kernel, tables, state, kinds)
-    if (file, source) not in _ENTRIES:
+
+    def compiled_now() -> Any:
         # inlined, so that only this function is compiled, under a name of its own, and not the kernel as well; Python passes more
-        # than 30 arguments as one tuple, which Numba does not inline: that is linked, as the kernel's own cache knows its file only
+        # than 30 arguments as one tuple, which Numba does not inline: that is linked
         few = len(inspect.signature(kernel.py_func).parameters) <= 30
-        scope = {"kernel": (inlined if few else linked)(kernel.py_func), "carray": carray, "pointer": _pointer}
+        scope = {"kernel": (inlined if few else linked)(kernel.py_func), "carray": carray, "pointer": pointer}
         scope |= {"__name__": kernel.__module__} | {name: getattr(np, name) for name in INTEGERS}
-        function = cfunc(types.int64(_WORDS, _WORDS), cache=True, error_model="numpy")(_made(source, file, scope))
-        _ENTRIES[file, source] = kernel, function
-    known, function = _ENTRIES[file, source]
+        return cfunc(types.int64(_WORDS, _WORDS), error_model="numpy")(_made(source, file, scope))
+
+    if (file, source) not in _ENTRIES:
+        _ENTRIES[file, source] = kernel, address_of_code(kernel, source, compiled_now)
+    known, address = _ENTRIES[file, source]
     if known is not kernel:
         raise TypeError(f"{file}: two kernels are called {kernel.py_func.__qualname__} and close over the same integers")
-    return function
+    return address
 
 
 @cache
@@ -189,6 +194,32 @@ def _addresses(*records: np.ndarray) -> np.ndarray:
     return np.array(words, np.int64)
 
 
+@cache
+def plain(kernel: Any, kinds: tuple[Kind, ...]) -> Callable[[None, int], int]:
+    """Return a kernel that has neither tables nor state: ``plain(None, address of the words of its arguments)``."""
+    nothing = layout()
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(_entry(kernel, nothing, nothing, kinds))
+
+
+def words_of(arguments: Iterable[Any]) -> list[int]:
+    """Return arguments as a kernel takes them: an array's address and shape, or the number."""
+    words = []
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            if not argument.flags.c_contiguous:
+                raise ValueError("a kernel takes arrays without gaps")
+            words += [argument.ctypes.data, *argument.shape]
+        else:
+            words.append(argument)
+    return words
+
+
+def call_plain(kernel: Any, *arguments: Any) -> int:
+    """Run a kernel that has neither tables nor state; for calls that are few, as each takes some microseconds."""
+    words = np.array(words_of(arguments), np.int64)
+    return plain(kernel, tuple(map(_kind, arguments)))(None, words.ctypes.data)
+
+
 class Step:
     """A kernel on one set of tables and one state, in place: ``step(*arrays, *sizes)``.
 
@@ -213,7 +244,7 @@ class Step:
     def entry(self, kinds: tuple[Kind, ...]) -> tuple[int, int]:
         """Return the addresses of the compiled kernel and of its fields' addresses, for `call`."""
         tables, state = self.held
-        return _entry(self.kernel, tables.dtype, state.dtype, kinds).address, self.fields.ctypes.data
+        return _entry(self.kernel, tables.dtype, state.dtype, kinds), self.fields.ctypes.data
 
     def quick(self, *arguments: Any) -> Callable[..., int]:
         """Return the step for arguments of the same types as these, without its checks."""

@@ -36,7 +36,7 @@ import numpy as np
 from pipeline.blocks import SPIKE_COLUMNS, EventFormat, Events, Format, SampleFormat, Samples, Spikes
 from pipeline.errors import BitspikeError
 from pipeline.express import INPUT, MOST_SAMPLES, Express, Outputs
-from pipeline.stage import HOST, Engine, Stage, make_parameters, stage
+from pipeline.stage import HOST, REGISTRY, Engine, Stage, make_parameters, stage
 
 LABEL = re.compile("[A-Za-z][A-Za-z0-9_-]*")
 Where: TypeAlias = Engine | Callable[[type[Stage]], Engine]
@@ -126,7 +126,7 @@ class Chain:
         self.formats = formats
         self._order = [(step.label, self.stages[step.label], step.sources) for step in plan.steps]
         self._express: Express | None = None
-        self._last: np.ndarray | None = None
+        self._last: np.ndarray | None = None  # samples whose last frame is the last there was
         self._position = 0
 
     @property
@@ -148,7 +148,7 @@ class Chain:
         """Run one block through all stages; return every stage's output by label, and the block as ``"input"``.
 
         Blocks that follow each other go through as many stages as possible in one call (see `express`), and an output is made when
-        it is asked for. After a gap, and while a stage learns, the stages run one after the other.
+        it is asked for. While a stage learns, the stages run one after the other.
         """
         express = self._express
         if express is None or not express.takes(block):
@@ -158,7 +158,7 @@ class Chain:
         for label, running, sources in order:
             outputs[label] = running.process(*[outputs[source] for source in sources])
         if type(block) is Samples and len(block.data):
-            self._last = block.data[-1:]
+            self._last = block.data
         self._position = block.stop
         return outputs
 
@@ -169,6 +169,8 @@ class Chain:
         frames = len(block.data) if type(block) is Samples else 0
         if self._express is None or self._express.frames < frames <= MOST_SAMPLES // self.signal.channels:
             self._express = Express(self._order, self.signal.channels, max(frames, SHORTEST))
+        if frames:
+            self._express.skip(block)
         return self._express if frames and self._express.takes(block) else None
 
     def finish(self) -> Mapping[str, Any]:
@@ -183,7 +185,7 @@ class Chain:
             return self.process(Events(end, end + self.latency + 1, *nothing))
         if last is None:
             last = np.zeros((1, self.signal.channels), np.int16)
-        held = Samples(end, np.ascontiguousarray(np.repeat(last, self.latency + 1, axis=0)))
+        held = Samples(end, np.ascontiguousarray(np.repeat(last[-1:], self.latency + 1, axis=0)))
         outputs = dict(self.process(held))
         for label, block in outputs.items():
             if isinstance(block, Spikes):
@@ -201,11 +203,11 @@ class Chain:
             running.reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_express": None}
+        return {**self.__dict__, "_express": None, "_last": None if self._last is None else self._last[-1:]}
 
     def checkpoint(self) -> bytes:
         """Return the state of all stages; `restore` continues with the same bits."""
-        last = b"" if self._last is None else self._last.tobytes()
+        last = b"" if self._last is None else self._last[-1:].tobytes()
         parts = [struct.pack("<qI", self._position, len(last)) + last]
         parts += [running.checkpoint() for running in self.stages.values()]
         return b"".join(struct.pack("<I", len(part)) + part for part in parts)
@@ -290,13 +292,13 @@ def _plan(document: dict[str, Any], name: str, text: str) -> ChainPlan:
 
 
 def _steps(entries: list[dict[str, Any]], given_by_sensor: type) -> Iterator[Step]:
-    load_stages()
     produced: dict[str, type] = {INPUT: given_by_sensor}
     previous = INPUT
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise BitspikeError(f"[[stage]] number {number} has no name")
         given = dict(entry)
+        load_stages(entry["name"])
         cls = stage(given.pop("name"))
         label, save, source = given.pop("label", cls.name), given.pop("save", False), given.pop("from", previous)
         if not isinstance(label, str) or not LABEL.fullmatch(label):
@@ -321,10 +323,12 @@ def _steps(entries: list[dict[str, Any]], given_by_sensor: type) -> Iterator[Ste
         previous = label
 
 
-def load_stages() -> None:
-    """Import every package that registers stages: the entry points of the group ``bitspike.stages``."""
-    for entry in metadata.entry_points(group="bitspike.stages"):
+def load_stages(name: str = "") -> None:
+    """Import the packages that register stages, the entry points of the group ``bitspike.stages``: all, or until there is one."""
+    for entry in metadata.entry_points(group="bitspike.stages") if name not in REGISTRY else ():
         entry.load()
+        if name in REGISTRY:
+            break
 
 
 def _only(table: dict[str, Any], known: set[str], where: str) -> None:

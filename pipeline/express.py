@@ -18,13 +18,15 @@ the other, `Stage.process` gives the same to the bit.
 from __future__ import annotations
 
 import math
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numba import carray
 
-from pipeline.binding import NUMBER, Kind, Step, address_of, call
+from pipeline.binding import NUMBER, Kind, Step, address_of, call, plain, pointer, size_in_words, words_of
 from pipeline.blocks import Samples, Spikes
 from pipeline.fixed import kernel
 from pipeline.stage import INT16, Stage
@@ -42,17 +44,23 @@ SPARE = 2  # blocks' memory that is kept for the next
 
 Order = list[tuple[str, Stage, tuple[str, ...]]]
 Word = tuple[int, int, int]  # what it is, its value, byte or variable, and a modulus or 0
-_data, _flags, _words = address_of(SAMPLES), address_of(FLAGS), address_of(("int64", 1))
+_words = address_of(("int64", 1))
+_RUN = (*[("int64", 2)] * 2, *[("int64", 1)] * 2, *[NUMBER] * 4)  # what `run` takes
+_GIVEN = struct.Struct("4q")  # what `run` is given anew for every block
+_AT = size_in_words(_RUN[:-4]) * 8  # where that lies among its words
+DATA = object.__basicsize__  # of an array, where the address of its data is found: after its head, as NumPy's C interface has it
 
 
 @kernel
-def run(steps, changes, words, variables, x, flags, start):  # type: ignore[no-untyped-def]
+def run(steps, changes, words, variables, x, flags, frames, start):  # type: ignore[no-untyped-def]
     """Run all steps on one block; return the number of the step that refuses it, or -1.
 
     steps: int64 [n, 3], the addresses of a kernel and of its fields' addresses, and its first word.  changes: int64 [m, 4], in the
-    order of the steps: step, word, variable, and modulus or 0.  x: int16 [frames, channels], flags: uint8 [frames or more].
+    order of the steps: step, word, variable, and modulus or 0.  words, variables: int64.  x, flags: where the addresses of the
+    block's samples, int16 [frames, channels], and of their flags, uint8 [frames or more], are found.
     """
-    variables[X], variables[INPUT_FLAGS], variables[FRAMES], variables[START] = _data(x), _flags(flags), len(x), start
+    variables[X], variables[INPUT_FLAGS] = carray(pointer(x), (1,), np.int64)[0], carray(pointer(flags), (1,), np.int64)[0]
+    variables[FRAMES], variables[START] = frames, start
     k = 0
     for s in range(len(steps)):
         while k < len(changes) and changes[k, 0] == s:
@@ -147,9 +155,10 @@ class Express:
                 self.words += self._words_of(name, running, place, given.get(Samples), given.get(Spikes))
         first = [step[2] for step in steps]
         changes = [(bisect_right(first, w) - 1, w, *word[1:]) for w, word in enumerate(self.words) if word[0] == CHANGING]
-        self._steps, self._changes = np.array(steps, np.int64).reshape(-1, 3), np.array(changes, np.int64).reshape(-1, 4)
+        self.steps, self.changes = np.array(steps, np.int64).reshape(-1, 3), np.array(changes, np.int64).reshape(-1, 4)
         self._moody = [running for running in self._running if type(running).able is not Stage.able]
         self._calm = np.zeros(self.frames, np.uint8)
+        self._run = plain(run, _RUN)
         self.spare: list[Memory] = []
 
     def _place(self, label: str, running: Stage, samples: Place | None, spikes: Place | None) -> Place:
@@ -183,24 +192,39 @@ class Express:
 
     def takes(self, block: Samples) -> bool:
         """Tell whether a block can go this way: it follows on the one before, is as samples should be, and no stage is learning."""
-        data = block.data
+        if not self._running or self._running[0].position not in (block.start, None) or not self._fits(block):
+            return False
+        for running in self._moody:  # noqa: SIM110, as a generator takes longer than the rest
+            if not running.able():
+                return False
+        return True
+
+    def skip(self, block: Samples) -> None:
+        """Tell the stages of the gap before a block, if there is one, and the block is as samples should be."""
+        if self._fits(block):
+            for running in self._running:
+                running.follow(block.start)
+
+    def _fits(self, block: Samples) -> bool:
+        data, flags = block.data, block.flags
+        if data.strides != self._strides or data.dtype is not INT16:
+            return False
+        frames, channels = data.shape
         return (
-            bool(self._running)
-            and (self._running[0].position == block.start or self._running[0].position is None)
-            and data.strides == self._strides
-            and data.dtype is INT16
-            and 0 < len(data) <= self.frames
-            and data.shape[1] == self._channels
-            and all(running.able() for running in self._moody)
-            and (block.flags is None or (block.flags.dtype == np.uint8 and block.flags.shape == data.shape[:1]))
+            channels == self._channels
+            and 0 < frames <= self.frames
+            and (flags is None or (flags.dtype == np.uint8 and flags.shape == (frames,)))
         )
 
     def run(self, block: Samples) -> Outputs:
         """Run all stages on a block that this way `takes`."""
         memory = self.spare.pop() if self.spare else Memory(self)
-        flags = self._calm if block.flags is None else np.ascontiguousarray(block.flags)
-        refused = run(self._steps, self._changes, memory.words, memory.variables, block.data, flags, block.start)
-        stop = block.stop
+        start, data, flags = block.start, block.data, block.flags
+        flags = self._calm if flags is None else np.ascontiguousarray(flags)
+        frames = len(data)
+        stop = start + frames
+        _GIVEN.pack_into(memory.given, _AT, id(data) + DATA, id(flags) + DATA, frames, start)
+        refused = self._run(None, memory.address)
         for running in self._running:
             running.position = stop
         if refused >= 0:
@@ -213,8 +237,10 @@ class Memory:
 
     Attributes
     ----------
-    words, variables : numpy.ndarray
-        int64, for `run`.
+    variables : numpy.ndarray
+        int64: what changes from block to block, and what the steps returned.
+    given : memoryview
+        The words that `run` is called with, int64, at `address`.
     arrays : dict
         By label and name ("y", "y_flags", and "out" for all columns of the spikes), the arrays that a stage writes.
     """
@@ -223,8 +249,10 @@ class Memory:
         self._bytes = np.empty(express.bytes + LINE, np.uint8)
         skipped = -self._bytes.ctypes.data % LINE
         origin = self._bytes.ctypes.data + skipped
-        self.words = np.array([value + origin * (what == PLACED) for what, value, _ in express.words], np.int64)
+        self._words = np.array([value + origin * (what == PLACED) for what, value, _ in express.words], np.int64)
         self.variables = np.zeros(RESULTS + len(express.places), np.int64)
+        given = np.array(words_of([express.steps, express.changes, self._words, self.variables, 0, 0, 0, 0]), np.int64)
+        self.given, self.address = given.data, given.ctypes.data
         self.arrays = {}
         for label, place in express.places.items():
             for name, (begin, shape) in place.arrays().items():

@@ -228,14 +228,26 @@ class Stage(ABC):
         ):
             self._check(blocks)
             first = blocks[0]
-        start = first.start
-        if start != self.position and self.position is not None:
-            if start < self.position:
-                raise BitspikeError(f"stage {self.name}: block starts at {start}, before the {self.position} already processed")
-            self.gap(start - self.position)
+        if first.start != self.position:
+            self.follow(first.start)
         result = self.advance(*blocks)
         self.position = first.stop
         return result
+
+    def follow(self, start: int) -> None:
+        """Prepare for a block that begins at `start`: what lies before it and was not processed is a gap.
+
+        Raises
+        ------
+        BitspikeError
+            The stream goes back in time.
+        """
+        if self.position is not None:
+            if start < self.position:
+                raise BitspikeError(f"stage {self.name}: block starts at {start}, before the {self.position} already processed")
+            if start > self.position:
+                self.gap(start - self.position)
+        self.position = start
 
     def responses(self, hz: np.ndarray) -> dict[str, np.ndarray]:
         """Return a filter's gain at these frequencies, by "ideal" and "quantised" where there are both; of other stages nothing."""

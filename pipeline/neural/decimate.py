@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline import lanes
 from pipeline.blocks import SampleFormat, Samples
@@ -382,7 +383,8 @@ def fit(response: Response, gain: float) -> tuple[np.ndarray, int]:
     Its response is ``taps / 2**scale``, at 0 Hz exactly `gain` but for the rounding of the sum.
     """
     for length in range(7, MAX_TAPS + 1, 4):
-        ideal = response.least_squares(length)
+        with threadpool_limits(1, "blas"):  # for so few equations, threads wait for each other longer than they work
+            ideal = response.least_squares(length)
         ideal *= gain / ideal.sum()
         scale = int(np.floor(min(np.log2(32767 / np.abs(ideal).max()), np.log2(65535 / np.abs(ideal).sum()))))
         taps = quantise(ideal, scale, np.int16)

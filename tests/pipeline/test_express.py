@@ -114,7 +114,7 @@ def test_same_as_one_stage_after_the_other(text, channels):
         for label in expected:
             require_equal(got[label], expected[label], f"{label} at {block.start}")
         assert one.checkpoint() == other.checkpoint()
-    assert len(ways) == 2  # the gaps, and learning, do not go the quick way
+    assert len(ways) == (2 if text is EVERYTHING else 1)  # learning does not go the quick way
     got, expected = one.finish(), other.finish()
     for label in expected:
         require_equal(got[label], expected[label], f"{label} at the end")

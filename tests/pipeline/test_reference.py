@@ -54,6 +54,28 @@ def test_equals_its_definition(kind, groups, frames):
         np.testing.assert_array_equal(result.data, definition(kind, groups, x))
 
 
+@pytest.mark.parametrize(
+    "groups", [(0,) * 16, (0,) * 17 + (1,) * 20, (0,) * 68, (0, 1) * 66], ids=["16", "17 and 20", "68", "2 x 66"]
+)
+@pytest.mark.parametrize("noise", [0, 1, 20, 3000])
+def test_medians_are_found_wherever_they_go(groups, noise):
+    """What the channels share stays, drifts, jumps to the ends of the range and back, and leaves for a single frame."""
+    signal, rng = SampleFormat(24_000, len(groups), groups=groups), np.random.default_rng(noise)
+    shared = np.repeat(rng.integers(-32768, 32768, 40), 40).astype(np.int64)
+    shared[320:480] = 32767
+    shared[480:640] = -32768
+    shared[640:800] = 0
+    shared[800:1000] += np.arange(200) * 3
+    alone = rng.integers(0, len(shared), 60)
+    shared[alone] += rng.choice([-4000, -130, -33, -17, -9, -5, -3, -2, 2, 3, 5, 9, 17, 33, 130, 4000], 60)
+    x = np.clip(shared[:, None] + np.rint(rng.normal(0, noise, (len(shared), len(groups)))), -32768, 32767).astype(np.int16)
+    running = Reference(ReferenceParameters("median"), signal)
+    expected = definition("median", groups, x)
+    np.testing.assert_array_equal(running.process(Samples(0, x)).data, expected)
+    for a in range(0, len(x), 100):
+        np.testing.assert_array_equal(running.process(Samples(len(x) + a, x[a : a + 100])).data, expected[a : a + 100])
+
+
 def test_removes_what_all_share_and_leaves_spikes():
     rng = np.random.default_rng(0)
     own = rng.normal(0, 5, (2000, 32))

@@ -1,0 +1,62 @@
+"""Lanes of int8, twice as many as of int16: for values that lie within a byte of something known. See `lanes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from pipeline.lanes import WIDTH16, Lanes, _loader, _splatter, _vector, lanes16
+
+WIDTH8 = 2 * WIDTH16
+_operation: Any = intrinsic
+lanes8 = Lanes(8)
+
+load8 = _operation(_loader(lanes8))  # (array, row, column): ``array[row, column : column + WIDTH8]``, int8
+splat8 = _operation(_splatter(lanes8))  # (integer): `WIDTH8` times
+
+
+@_operation
+def narrowed(_context: Any, a: Any, b: Any) -> Any:
+    """Return the int16 lanes of a, then those of b, each held within int8."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        both = builder.shuffle_vector(*arguments, ir.Constant(_vector(32, WIDTH8), list(range(WIDTH8))))
+        for name, end in (("smax", -128), ("smin", 127)):
+            kind = ir.FunctionType(both.type, [both.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{WIDTH8}i16")
+            both = builder.call(function, [both, ir.Constant(both.type, [end] * WIDTH8)])
+        return builder.trunc(both, _vector(8))
+
+    return lanes8(a, b), generate
+
+
+@_operation(prefer_literal=True)
+def half(_context: Any, value: Any, first: Any) -> Any:
+    """Return the int8 lanes from `first` on, a constant, as int16 lanes."""
+    picked = list(range(first.literal_value, first.literal_value + WIDTH16))
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        part = builder.shuffle_vector(arguments[0], arguments[0], ir.Constant(_vector(32, WIDTH16), picked))
+        return builder.sext(part, _vector(16))
+
+    return lanes16(value, first), generate
+
+
+def _end(name: str) -> Any:
+    def function(_context: Any, value: Any) -> Any:  # noqa: ARG001
+        def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            kind = ir.FunctionType(ir.IntType(16), [arguments[0].type])
+            reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.{name}.v{WIDTH16}i16")
+            return builder.call(reduce, arguments)
+
+        return types.int16(lanes16), generate
+
+    return function
+
+
+least16 = _operation(_end("smin"))  # (int16 lanes): the least of them
+most16 = _operation(_end("smax"))  # (int16 lanes): the greatest of them
