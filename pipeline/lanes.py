@@ -243,7 +243,10 @@ def three_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, c: Any, kc: 
 def pair_products(_context: Any, a: Any, b: Any) -> Any:
     """Return ``a[2 i] b[2 i] + a[2 i + 1] b[2 i + 1]`` of int16 lanes as int32 lanes; only four times -32768 leaves int32."""
 
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    def generate(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if "+avx2" in target.codegen().magic_tuple()[2].split(","):  # by its name: of known factors the compiler makes other things
+            kind = ir.FunctionType(LANES, [LANES16, LANES16])
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.wd"), arguments)
         x, y = (builder.sext(value, _vector(32, WIDTH16)) for value in arguments)
         product = builder.mul(x, y)
         even, odd = (ir.Constant(LANES, list(range(first, WIDTH16, 2))) for first in (0, 1))

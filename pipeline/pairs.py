@@ -1,0 +1,89 @@
+"""Registers of int16 in pairs: two int16 side by side are one lane of int32, and processors multiply and add both at once.
+
+`zipped` and `packed` keep the order that processors do this in, which is not that of the channels: eight of sixteen lanes are 0
+to 3 and 8 to 11, the others 4 to 7 and 12 to 15. `packed` takes it back, and `crossed` brings lanes of int32 into it and out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from pipeline.fixed import inlined
+from pipeline.lanes import LANES, LANES16, WIDTH, WIDTH16, _operation, _vector, lanes, lanes16, splat
+
+QUARTER = WIDTH16 // 4
+
+
+def _pick(numbers: list[int]) -> Any:
+    return ir.Constant(_vector(32, len(numbers)), numbers)
+
+
+def _turned(kind: Any, to: Any) -> Callable[..., Any]:
+    def function(_context: Any, a: Any) -> Any:
+        def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], to)
+
+        return kind(a), generate
+
+    return function
+
+
+halves = _operation(_turned(lanes16, LANES16))  # (int32 lanes): each as two int16, the low one first
+whole = _operation(_turned(lanes, LANES))  # (int16 lanes): each two as one int32
+
+
+@inlined
+def splat_pair(a, b):  # type: ignore[no-untyped-def]
+    """Return the int16 a and b, `WIDTH` times in turn."""
+    return halves(splat(np.int32(np.int32(b) << np.int32(16)) | (np.int32(a) & np.int32(0xFFFF))))
+
+
+def _two(kind: Any, first: list[int], second: list[int]) -> Callable[..., Any]:
+    """Return the making of ``(a, b)``: two registers with these lanes of both."""
+
+    def function(_context: Any, a: Any, b: Any) -> Any:
+        result = types.UniTuple(kind, 2)
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            values = [builder.shuffle_vector(*arguments, _pick(numbers)) for numbers in (first, second)]
+            return context.make_tuple(builder, result, values)
+
+        return result(a, b), generate
+
+    return function
+
+
+_PARTS = [[p + i for p in (first, first + WIDTH16 // 2) for i in range(QUARTER)] for first in (0, QUARTER)]
+zipped = _operation(_two(lanes16, *([i + up for i in part for up in (0, WIDTH16)] for part in _PARTS)))  # (a, b): pairs of lanes
+_CROSSED = [[first + i for first in (up, up + WIDTH) for i in range(QUARTER)] for up in (0, QUARTER)]
+crossed = _operation(_two(lanes, *_CROSSED))  # (a, b): the lower halves of both, the upper halves of both; twice is as before
+
+
+@_operation
+def odd_from(_context: Any, a: Any, b: Any) -> Any:
+    """Return the even lanes of a, the odd ones of b."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.shuffle_vector(*arguments, _pick([i + WIDTH16 * (i % 2) for i in range(WIDTH16)]))
+
+    return lanes16(a, b), generate
+
+
+@_operation
+def packed(_context: Any, a: Any, b: Any) -> Any:
+    """Return the int32 lanes of two registers in one of int16, held within the range; in the order that `zipped` takes apart."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value = builder.shuffle_vector(*arguments, _pick(_CROSSED[0] + _CROSSED[1]))
+        wide = _vector(32, WIDTH16)
+        top, low = (ir.Constant(wide, [end] * WIDTH16) for end in (2**15 - 1, -(2**15)))
+        value = builder.select(builder.icmp_signed("<", value, top), value, top)
+        value = builder.select(builder.icmp_signed(">", value, low), value, low)
+        return builder.trunc(value, LANES16)
+
+    return lanes16(a, b), generate

@@ -1,0 +1,51 @@
+"""Pairs of int16 against NumPy: what is zipped, multiplied and packed is in the order of the channels again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+
+from pipeline import lanes, pairs
+from pipeline.lanes import WIDTH, WIDTH16
+
+
+@njit
+def combined(x, y, a, b, out):
+    for n in range(len(x)):
+        for c in range(0, x.shape[1], WIDTH16):
+            one, two = pairs.zipped(lanes.load16(x, n, c), lanes.load16(y, n, c))
+            factors = pairs.splat_pair(a, b)
+            lanes.store(out, n, c, pairs.packed(lanes.pair_products(one, factors), lanes.pair_products(two, factors)))
+
+
+@pytest.mark.parametrize(("a", "b"), [(1, 0), (0, 1), (-1, 1), (0, -1), (20_000, -32_768), (32_767, 3)])
+def test_zipped_products_are_packed_in_the_order_of_the_channels_and_held_within_int16(a, b):
+    rng = np.random.default_rng(1)
+    x, y = (rng.integers(-(2**15), 2**15, (40, 2 * WIDTH16)).astype(np.int16) for _ in range(2))
+    x[:2], y[:2] = [[-32_768], [32_767]], [[32_767], [-32_768]]
+    out = np.zeros_like(x)
+    combined(x, y, a, b, out)
+    np.testing.assert_array_equal(out, np.clip(a * x.astype(np.int64) + b * y.astype(np.int64), -(2**15), 2**15 - 1))
+
+
+@njit
+def halved(x, out):
+    for n in range(len(x)):
+        one, two = pairs.crossed(lanes.load(x, n, 0), lanes.load(x, n, WIDTH))
+        first, second = pairs.crossed(one, two)
+        lanes.store(out, n, 0, pairs.packed(one >> 16, two >> 16))  # the high halves
+        lanes.store(out, n, WIDTH16, pairs.odd_from(lanes.splat16(7), pairs.halves(first)))
+        lanes.store(out, n, 2 * WIDTH16, pairs.odd_from(lanes.splat16(7), pairs.halves(second)))
+        lanes.store(out, n, 3 * WIDTH16, pairs.halves(pairs.whole(pairs.splat_pair(n, -1)) + 1))
+
+
+def test_crossing_twice_changes_nothing_and_once_is_the_order_of_packed():
+    x = np.random.default_rng(2).integers(-(2**31), 2**31, (30, WIDTH16)).astype(np.int32)
+    out = np.zeros((30, 4 * WIDTH16), np.int16)
+    halved(x, out)
+    np.testing.assert_array_equal(out[:, :WIDTH16], x >> 16)
+    np.testing.assert_array_equal(out[:, WIDTH16 : 3 * WIDTH16 : 2], 7)
+    np.testing.assert_array_equal(out[:, WIDTH16 + 1 : 3 * WIDTH16 : 2], x >> 16)
+    for n in range(30):
+        np.testing.assert_array_equal(out[n, 3 * WIDTH16 :].view(np.int32), ((-1 << 16) | n) + 1)
