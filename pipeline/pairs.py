@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 
 from pipeline.fixed import inlined
-from pipeline.lanes import LANES, LANES16, WIDTH, WIDTH16, _operation, _vector, lanes, lanes16, splat
+from pipeline.lanes import LANES16, WIDTH, WIDTH16, _all, _operation, _vector, lanes, lanes16, splat
 
 QUARTER = WIDTH16 // 4
 
@@ -34,13 +34,24 @@ def _turned(kind: Any, to: Any) -> Callable[..., Any]:
 
 
 halves = _operation(_turned(lanes16, LANES16))  # (int32 lanes): each as two int16, the low one first
-whole = _operation(_turned(lanes, LANES))  # (int16 lanes): each two as one int32
 
 
 @inlined
 def splat_pair(a, b):  # type: ignore[no-untyped-def]
     """Return the int16 a and b, `WIDTH` times in turn."""
     return halves(splat(np.int32(np.int32(b) << np.int32(16)) | (np.int32(a) & np.int32(0xFFFF))))
+
+
+@_operation
+def load_pair(_context: Any, array: Any, row: Any) -> Any:  # noqa: ARG001
+    """Return the int16 ``array[row], array[row + 1]``, `WIDTH` times in turn."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(32).as_pointer())
+        return builder.bitcast(_all(builder, builder.load(pointer, align=2)), LANES16)
+
+    return lanes16(array, types.intp), generate
 
 
 def _two(kind: Any, first: list[int], second: list[int]) -> Callable[..., Any]:
