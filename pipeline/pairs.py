@@ -1,7 +1,8 @@
-"""Registers of int16 in pairs: two int16 side by side are one lane of int32, and processors multiply and add both at once.
+"""Registers of int16 and their pairs: two int16 side by side are one lane of int32, and processors multiply and add both at once.
 
 `zipped` and `packed` keep the order that processors do this in, which is not that of the channels: eight of sixteen lanes are 0
 to 3 and 8 to 11, the others 4 to 7 and 12 to 15. `packed` takes it back, and `crossed` brings lanes of int32 into it and out of it.
+`excess` and `some` compare: what is beyond a level, and whether anything is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
 from pipeline.fixed import inlined
 from pipeline.lanes import LANES16, WIDTH, WIDTH16, _all, _operation, _vector, lanes, lanes16, splat
@@ -98,3 +100,25 @@ def packed(_context: Any, a: Any, b: Any) -> Any:
         return builder.trunc(value, LANES16)
 
     return lanes16(a, b), generate
+
+
+@_operation
+def excess(_context: Any, a: Any, b: Any) -> Any:
+    """Return ``a - b`` of lanes that hold uint16, 0 where b is the larger."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(LANES16, [LANES16, LANES16])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.usub.sat.v{WIDTH16}i16"), arguments)
+
+    return lanes16(a, b), generate
+
+
+@_operation
+def some(_context: Any, a: Any) -> Any:
+    """Return whether any lane is not 0."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        bits = ir.IntType(8 * WIDTH * 4)
+        return builder.icmp_unsigned("!=", builder.bitcast(arguments[0], bits), bits(0))
+
+    return types.boolean(a), generate

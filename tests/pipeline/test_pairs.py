@@ -58,3 +58,25 @@ def test_a_pair_is_loaded_from_anywhere():
     x, out = np.arange(-7, 10).astype(np.int16), np.zeros((16, WIDTH16), np.int16)
     pairs_of(x, out)
     np.testing.assert_array_equal(out, np.tile(np.stack([x[:-1], x[1:]], axis=1), (1, WIDTH)))
+
+
+@njit
+def beyond(a, b, out, found):
+    for n in range(len(a)):
+        excess = pairs.excess(lanes.load16(a, n, 0), lanes.load16(b, n, 0))
+        lanes.store(out, n, 0, excess)
+        found[n] = pairs.some(excess)
+
+
+def test_excess_is_of_uint16_and_some_sees_a_single_lane():
+    a = np.random.default_rng(3).integers(0, 2**16, (200, WIDTH16)).astype(np.uint16)
+    b = np.random.default_rng(4).integers(0, 2**16, (200, WIDTH16)).astype(np.uint16)
+    a[:50] = b[:50]
+    a[:WIDTH16] += np.eye(WIDTH16, dtype=np.uint16)  # one lane, beyond by 1 where it does not wrap
+    out, found = np.zeros_like(a), np.zeros(len(a), np.bool_)
+    beyond(a.view(np.int16), b.view(np.int16), out.view(np.int16), found)
+    expected = np.maximum(a.astype(np.int64) - b, 0)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(found, expected.any(axis=1))
+    assert found[:WIDTH16].sum() >= WIDTH16 - 1
+    assert not found[WIDTH16:50].any()
