@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 
 from pipeline.fixed import inlined
-from pipeline.lanes import LANES16, WIDTH, WIDTH16, _all, _operation, _vector, lanes, lanes16, splat
+from pipeline.lanes import LANES16, WIDTH, WIDTH16, _all, _operation, _vector, lanes, lanes16, load16, splat, store
 
 QUARTER = WIDTH16 // 4
 
@@ -122,3 +122,19 @@ def some(_context: Any, a: Any) -> Any:
         return builder.icmp_unsigned("!=", builder.bitcast(arguments[0], bits), bits(0))
 
     return types.boolean(a), generate
+
+
+@inlined
+def spread(source, target, rows, columns):  # type: ignore[no-untyped-def]
+    """Copy rows of fewer than `WIDTH16` int16 to rows of `WIDTH16`, or back; what the long rows hold beyond is of no meaning.
+
+    Whole registers are moved: they take in the short rows that follow, or are written over by these; the last go one by one.
+    """
+    whole = max(0, (rows * columns - WIDTH16) // columns + 1)
+    if min(source.shape[1], target.shape[1]) > columns:  # something else lies between the short rows
+        whole = 0
+    for n in range(whole):
+        store(target, n, 0, load16(source, n, 0))
+    for n in range(whole, rows):
+        for c in range(columns):
+            target[n, c] = source[n, c]

@@ -118,11 +118,11 @@ def process(gain, shift, coupling, low, top, primed, level, x, y, frames, channe
         memory, given = np.empty((1, WIDTH16), np.int32), np.empty((frames, WIDTH16), np.int16)
         result = np.empty_like(given)
         lanes.copy(level, 0, 0, memory, 0, 0, 1, channels)
-        lanes.copy(x, 0, 0, given, 0, 0, frames, channels)
+        pairs.spread(x, given, frames, channels)
     _run_across((gain, shift, coupling, low, top), memory, given, result, frames, max(channels, WIDTH16))
     if narrow:
         lanes.copy(memory, 0, 0, level, 0, 0, 1, channels)
-        lanes.copy(result, 0, 0, y, 0, 0, frames, channels)
+        pairs.spread(result, y, frames, channels)
     return 0
 
 

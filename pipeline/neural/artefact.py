@@ -187,8 +187,8 @@ def process(  # type: ignore[no-untyped-def]
     narrow, width, wide, levels, ends = channels < WIDTH16, channels, x, level_row, last_row
     if narrow:  # channels that fill no register are looked over in arrays that do
         width, wide = WIDTH16, np.zeros((frames, WIDTH16), np.int16)
-        levels, ends = np.zeros((1, WIDTH16), np.uint16), np.zeros((1, WIDTH16), np.int16)
-        lanes.copy(x, 0, 0, wide, 0, 0, frames, channels)
+        levels, ends = np.full((1, WIDTH16), np.uint16(LARGEST_STEP)), np.zeros((1, WIDTH16), np.int16)
+        pairs.spread(x, wide, frames, channels)
         lanes.copy(level_row, 0, 0, levels, 0, 0, 1, channels)
         lanes.copy(last_row, 0, 0, ends, 0, 0, 1, channels)
     n, seen_to, calm = 0, 0, False  # the frames up to `seen_to` are calm, or not known to be

@@ -229,16 +229,16 @@ def _kernel(count: int) -> Callable[..., int]:
             result = np.empty((len(y), WIDTH16), np.int16)
             lanes.copy(integrators, 0, 0, sums, 0, 0, count, channels)
             lanes.copy(combs, 0, 0, befores, 0, 0, count, channels)
-            lanes.copy(ring, 0, 0, line, 0, 0, RING, channels)
-            lanes.copy(x, 0, 0, taken, 0, 0, frames, channels)
+            pairs.spread(ring, line, RING, channels)
+            pairs.spread(x, taken, frames, channels)
         tables, width = (ratio, keep, shift, np.int64(taps), scale, coefficients), max(channels, WIDTH16)
         at = np.int64(newest[0])
         newest[0] = np.uint32(run_across(tables, sums, befores, line, at, taken, result, wait, wait_output, frames, width))
         if narrow:
             lanes.copy(sums, 0, 0, integrators, 0, 0, count, channels)
             lanes.copy(befores, 0, 0, combs, 0, 0, count, channels)
-            lanes.copy(line, 0, 0, ring, 0, 0, RING, channels)
-            lanes.copy(result, 0, 0, y, 0, 0, (frames - 1 - wait_output) // factor + 1, channels)
+            pairs.spread(line, ring, RING, channels)
+            pairs.spread(result, y, (frames - 1 - wait_output) // factor + 1, channels)
 
         first, o, flagged, found = 0, 0, np.uint8(0), np.uint8(pending[0])
         while first < frames:

@@ -80,3 +80,22 @@ def test_excess_is_of_uint16_and_some_sees_a_single_lane():
     np.testing.assert_array_equal(found, expected.any(axis=1))
     assert found[:WIDTH16].sum() >= WIDTH16 - 1
     assert not found[WIDTH16:50].any()
+
+
+@njit
+def there_and_back(x, wide, y, columns):
+    pairs.spread(x, wide, len(x), columns)
+    pairs.spread(wide, y, len(x), columns)
+
+
+@pytest.mark.parametrize("columns", range(1, WIDTH16))
+def test_rows_are_spread_and_brought_back_without_touching_what_lies_around(columns):
+    for rows in (1, 2, 5, 40):
+        for between in (0, 3):
+            memory = np.full((rows + 2, columns + between), 77, np.int16)
+            x = np.random.default_rng(rows).integers(-(2**15), 2**15, (rows, columns + between)).astype(np.int16)
+            wide, expected = np.zeros((rows, WIDTH16), np.int16), memory.copy()
+            there_and_back(x, wide, memory[1:-1], columns)
+            expected[1:-1, :columns] = x[:, :columns]
+            np.testing.assert_array_equal(wide[:, :columns], x[:, :columns])
+            np.testing.assert_array_equal(memory, expected)
