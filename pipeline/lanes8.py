@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from pipeline.lanes import WIDTH16, Lanes, _loader, _splatter, _vector, lanes16
+from pipeline.lanes import WIDTH16, Lanes, _loader, _splatter, lanes16, vector
 
 WIDTH8 = 2 * WIDTH16
 _operation: Any = intrinsic
@@ -24,12 +24,12 @@ def narrowed(_context: Any, a: Any, b: Any) -> Any:
     """Return the int16 lanes of a, then those of b, each held within int8."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        both = builder.shuffle_vector(*arguments, ir.Constant(_vector(32, WIDTH8), list(range(WIDTH8))))
+        both = builder.shuffle_vector(*arguments, ir.Constant(vector(32, WIDTH8), list(range(WIDTH8))))
         for name, end in (("smax", -128), ("smin", 127)):
             kind = ir.FunctionType(both.type, [both.type] * 2)
             function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{WIDTH8}i16")
             both = builder.call(function, [both, ir.Constant(both.type, [end] * WIDTH8)])
-        return builder.trunc(both, _vector(8))
+        return builder.trunc(both, vector(8))
 
     return lanes8(a, b), generate
 
@@ -40,8 +40,8 @@ def half(_context: Any, value: Any, first: Any) -> Any:
     picked = list(range(first.literal_value, first.literal_value + WIDTH16))
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        part = builder.shuffle_vector(arguments[0], arguments[0], ir.Constant(_vector(32, WIDTH16), picked))
-        return builder.sext(part, _vector(16))
+        part = builder.shuffle_vector(arguments[0], arguments[0], ir.Constant(vector(32, WIDTH16), picked))
+        return builder.sext(part, vector(16))
 
     return lanes16(value, first), generate
 

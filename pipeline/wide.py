@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from pipeline.fixed import INT16_MAX, INT16_MIN
-from pipeline.lanes import LANES, LANES16, WIDTH, WIDTH16, Lanes, address, held, many, pairs_multiplied, vector
+from pipeline.lanes import LANES, LANES16, WIDTH, WIDTH16, Lanes, address, has_avx2, held, many, pairs_multiplied, vector
 
 _operation: Any = intrinsic
 wide = Lanes(32, 2)
@@ -62,7 +62,7 @@ def store_held(_context: Any, array: Any, row: Any, column: Any, value: Any) -> 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, _, size = address(context, builder, signature.args[0], wide.count, *arguments[:3])
         given = arguments[3]
-        if "+avx2" in context.codegen().magic_tuple()[2]:  # one instruction, which the compiler does not find
+        if has_avx2(context):  # one instruction
             first, second = (_shuffled(builder, given, given, list(range(i, i + WIDTH))) for i in (0, WIDTH))
             kind = ir.FunctionType(LANES16, [LANES, LANES])
             packed = builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.packssdw"), [first, second])
@@ -89,9 +89,8 @@ def change(_context: Any, x: Any, n: Any, before: Any, m: Any, column: Any, gain
         word = ir.IntType(32)
         factors = builder.or_(builder.and_(gain, word(0xFFFF)), builder.shl(builder.neg(gain), word(16)))
         factors = builder.bitcast(many(builder, factors, LANES), LANES16)
-        first, second = (
-            pairs_multiplied(builder, _shuffled(builder, values[0], values[1], [i + up for i in LOW]), factors) for up in (0, 4)
-        )
+        pairs = [_shuffled(builder, values[0], values[1], [i + up for i in LOW]) for up in (0, 4)]
+        first, second = (pairs_multiplied(context, builder, one, factors) for one in pairs)
         return _shuffled(builder, first, second, list(range(2 * WIDTH)))
 
     return wide(x, types.intp, before, types.intp, types.intp, types.int32), generate

@@ -17,15 +17,18 @@ from math import frexp, log2, pi
 
 import numpy as np
 
-from pipeline import lanes
+from pipeline import lanes, pairs
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel
+from pipeline.lanes import WIDTH, WIDTH16
 from pipeline.layout import blank, layout
 from pipeline.stage import INT16, Design, Parameters, Stage
 
 LEVEL_BITS = 14  # fractional bits of the slow level
+HALF_COUNT = 1 << (LEVEL_BITS - 1)
+TILE = 64  # frames that are worked on for all channels before going on, so that they are still in the cache
 GAIN_BITS = 14  # significant bits of the gain
 MAX_SHIFT = 29
 FULL_SCALE_UV = 640.0  # reach of the codes to either side where the recording knows its microvolts: 2.5 uV a code at 9 bits
@@ -58,19 +61,47 @@ class AdcParameters(Parameters):
 
 
 @inlined
-def _run(tables, level, x, y, frames, c):  # type: ignore[no-untyped-def]
+def _run(tables, one, two, x, y, frames, c):  # type: ignore[no-untyped-def]
+    """Convert `WIDTH16` channels from c on; one, two: their levels plus half a count, in the order of `pairs`; return those after.
+
+    Both products are of pairs: x 2**LEVEL_BITS + 1 (all that rounds the level), and x gain - (the level's whole counts) gain.
+    """
     gain, shift, coupling, low, top = tables
-    half, half_step, half_count = np.int32(1) << (shift - 1), np.int32(1) << (coupling - 1), np.int32(1) << (LEVEL_BITS - 1)
-    mean = lanes.load(level, 0, c)
+    half, rounding = np.int32(1) << (shift - 1), (np.int32(1) << (coupling - 1)) + HALF_COUNT
+    raised, scaled = pairs.splat_pair(1 << LEVEL_BITS, rounding), pairs.splat_pair(gain, -gain)
     for n in range(frames):
-        value = lanes.load(x, n, c)
-        mean = mean + (((value << LEVEL_BITS) - mean + half_step) >> coupling)
-        centred = value - ((mean + half_count) >> LEVEL_BITS)
-        lanes.store(y, n, c, lanes.clipped((centred * gain + half) >> shift, low, top))
-    lanes.store(level, 0, c, mean)
+        some, others = pairs.zipped(lanes.load16(x, n, c), lanes.splat16(1))
+        one = one + ((lanes.pair_products(some, raised) - one) >> coupling)
+        two = two + ((lanes.pair_products(others, raised) - two) >> coupling)
+        some = pairs.odd_from(some, pairs.halves(one << (16 - LEVEL_BITS)))
+        others = pairs.odd_from(others, pairs.halves(two << (16 - LEVEL_BITS)))
+        code = (lanes.pair_products(some, scaled) + half) >> shift
+        code_of_others = (lanes.pair_products(others, scaled) + half) >> shift
+        lanes.store(y, n, c, lanes.clipped(pairs.packed(code, code_of_others), low, top))
+    return one, two
 
 
-_run_across = lanes.across(_run, 1)
+@inlined
+def _run_across(tables, level, x, y, frames, channels):  # type: ignore[no-untyped-def]
+    """Convert all channels, at least `WIDTH16`, a few frames at a time, so that memory is gone along once."""
+    last = channels - WIDTH16
+    for first in range(0, frames, TILE):
+        length = min(TILE, frames - first)
+        given, result = x[first:], y[first:]
+        kept = lanes.splat(0), lanes.splat(0)
+        # the last channels overlap those before and go first; their levels are kept until both began with those before the tile
+        for n in range(-WIDTH16, last, WIDTH16):
+            c = n if n >= 0 else last
+            one, two = pairs.crossed(lanes.load(level, 0, c), lanes.load(level, 0, c + WIDTH))
+            one, two = _run(tables, one + HALF_COUNT, two + HALF_COUNT, given, result, length, c)
+            one, two = pairs.crossed(one - HALF_COUNT, two - HALF_COUNT)
+            if n < 0:
+                kept = one, two
+            else:
+                lanes.store(level, 0, c, one)
+                lanes.store(level, 0, c + WIDTH, two)
+        lanes.store(level, 0, last, kept[0])
+        lanes.store(level, 0, last + WIDTH, kept[1])
 
 
 @kernel
@@ -82,7 +113,16 @@ def process(gain, shift, coupling, low, top, primed, level, x, y, frames, channe
         primed[0] = 1
         for c in range(channels):
             level[0, c] = np.int32(x[0, c]) << np.int32(LEVEL_BITS)
-    _run_across((gain, shift, coupling, low, top), level, x, y, frames, channels)
+    narrow, memory, given, result = channels < WIDTH16, level, x, y
+    if narrow:  # channels that fill no register are worked on in arrays that do
+        memory, given = np.empty((1, WIDTH16), np.int32), np.empty((frames, WIDTH16), np.int16)
+        result = np.empty_like(given)
+        lanes.copy(level, 0, 0, memory, 0, 0, 1, channels)
+        pairs.spread(x, given, frames, channels)
+    _run_across((gain, shift, coupling, low, top), memory, given, result, frames, max(channels, WIDTH16))
+    if narrow:
+        lanes.copy(memory, 0, 0, level, 0, 0, 1, channels)
+        pairs.spread(result, y, frames, channels)
     return 0
 
 

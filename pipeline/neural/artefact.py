@@ -17,10 +17,12 @@ from math import ceil
 
 import numpy as np
 
+from pipeline import lanes, pairs
 from pipeline.blocks import ARTEFACT, SATURATED, SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel, quantise
+from pipeline.lanes import WIDTH, WIDTH16
 from pipeline.layout import blank, layout
 from pipeline.neural import noise
 from pipeline.neural.noise import LOOKS, noise_exceeds, noise_first, noise_gain_now, noise_next, noise_offset
@@ -28,7 +30,7 @@ from pipeline.neural.threshold import FRACTION, MEAN_TO_MEDIAN
 from pipeline.stage import Design, Parameters, Stage
 
 LARGEST_STEP = 2**16 - 1
-AT_ONCE = 16  # frames that the host looks over at once
+AT_ONCE = 32  # frames that the host looks over at once
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,30 @@ class ArtefactParameters(Parameters):
 
 
 @inlined
-def _calm(flat, first, count, channels, levels, low, top):  # type: ignore[no-untyped-def]
-    """Say whether all `count` samples from `first` on are off the rails, and their steps within `levels`."""
-    hit = np.int16(0)
-    for i in range(count):
-        now, before = flat[np.uint64(first + i)], flat[np.uint64(first + i - channels)]
-        size = np.uint16(np.uint16(max(now, before)) - np.uint16(min(now, before)))
-        hit = np.int16(hit | np.int16((size > levels[np.uint64(i)]) | (now <= low) | (now >= top)))
-    return hit == 0
+def _calm(before, row, x, first, last, level, low, top, channels):  # type: ignore[no-untyped-def]
+    """Say whether frames `first` to `last` are off the rails, and their steps from `before`, its row `row`, on within their levels.
+
+    No step is larger than the range of all the values; so the steps are looked at only where the range is beyond the level.
+    """
+    for column in range(0, channels, WIDTH16):
+        c = min(column, channels - WIDTH16)  # the last channels overlap those before
+        least = most = start = lanes.load16(before, row, c)
+        for n in range(first, last):
+            now = lanes.load16(x, n, c)
+            least, most = lanes.smaller(least, now), lanes.larger(most, now)
+        off_rails = lanes.less(lanes.splat16(low), least) + lanes.less(most, lanes.splat16(top)) + 2
+        if lanes.some(off_rails):
+            return False
+        limit = lanes.load16(level, 0, c)
+        if lanes.some(pairs.excess(most - least, limit)):
+            beyond = lanes.splat16(0)
+            for n in range(first, last):
+                now = lanes.load16(x, n, c)
+                excess = pairs.excess(lanes.larger(now, start) - lanes.smaller(now, start), limit)
+                beyond, start = lanes.chosen(excess, excess, beyond), now
+            if lanes.some(beyond):
+                return False
+    return True
 
 
 @inlined
@@ -101,6 +119,29 @@ def _count_rails(now, run, low, top, rail_samples, channels):  # type: ignore[no
         saturated += np.uint32(run[c] == rail_samples)
         pending |= np.uint32(run[c])
     return saturated, pending
+
+
+@inlined
+def _counts_after(before, row, x, k, offset, counts, median, c):  # type: ignore[no-untyped-def]
+    """Return the counts of `WIDTH` channels after a look: what `noise_exceeds` says is added."""
+    step = lanes.load(x, k, c) - lanes.load(before, row, c)
+    size = lanes.larger(step, lanes.splat(0) - step)
+    return lanes.load(counts, 0, c) - lanes.less(lanes.load(median, 0, c) + offset, size << FRACTION)
+
+
+@inlined
+def _look(before, row, x, k, learning, offset, counts, median, channels):  # type: ignore[no-untyped-def]
+    """Take the steps of frame k from `before`, its row `row`, into the noise window."""
+    if learning or channels < WIDTH:
+        for c in range(channels):
+            size = abs(np.int32(x[k, c]) - np.int32(before[row, c]))
+            counts[0, c] += np.uint32(size) if learning else noise_exceeds(size, FRACTION, median[0, c], offset)
+    else:
+        last = channels - WIDTH  # these channels overlap those before: counted first, and stored last
+        kept = _counts_after(before, row, x, k, offset, counts, median, last)
+        for c in range(0, last, WIDTH):
+            lanes.store(counts, 0, c, _counts_after(before, row, x, k, offset, counts, median, c))
+        lanes.store(counts, 0, last, kept)
 
 
 @inlined
@@ -137,51 +178,60 @@ def process(  # type: ignore[no-untyped-def]
             last[c] = x[0, c]
             if fixed != 0 or windows[0] == 0:
                 level[c] = fixed if fixed != 0 else LARGEST_STEP
-    flat, levels, n = x.reshape(-1), np.empty(AT_ONCE * channels, np.uint16), 0
-    stale = True  # levels: those of the channels, for several frames in a row
+    flagged = np.uint8(0)
+    for n in range(frames):
+        flags[n] = given[n]
+        flagged |= given[n]
+    count_row, median_row = counts.reshape(1, -1), median.reshape(1, -1)
+    level_row, last_row = level.reshape(1, -1), last.reshape(1, -1)
+    narrow, width, wide, levels, ends = channels < WIDTH16, channels, x, level_row, last_row
+    if narrow:  # channels that fill no register are looked over in arrays that do
+        width, wide = WIDTH16, np.zeros((frames, WIDTH16), np.int16)
+        levels, ends = np.full((1, WIDTH16), np.uint16(LARGEST_STEP)), np.zeros((1, WIDTH16), np.int16)
+        pairs.spread(x, wide, frames, channels)
+        lanes.copy(level_row, 0, 0, levels, 0, 0, 1, channels)
+        lanes.copy(last_row, 0, 0, ends, 0, 0, 1, channels)
+    n, seen_to, calm = 0, 0, False  # the frames up to `seen_to` are calm, or not known to be
     while n < frames:
         learning = fixed == 0 and windows[0] == 0
-        end = min(n + AT_ONCE, frames)
+        end, look = frames, False
         if fixed == 0:
-            end = min(end, n + 1 + (0 if learning else np.int64(wait[0])))
-        if n == 0:
-            end = 1
-        if stale:
-            stale = False
-            for i in range(0, AT_ONCE * channels, channels):
-                levels[i : i + channels] = level[:channels]
-        idle = n > 0 and hold_rail[0] == 0 and hold_step[0] == 0 and pending[0] == 0
-        if idle and _calm(flat, n * channels, (end - n) * channels, channels, levels, low, top):
-            flags[n:end] = given[n:end]
-        else:
-            for k in range(n, end):
-                before = last if k == 0 else x[k - 1]
-                saturated, pending[0] = _count_rails(x[k], run, low, top, rail_samples, channels)
-                hold_rail[0] = hold if saturated >= rail_channels else hold_rail[0] - np.uint32(hold_rail[0] != 0)
-                stepped = _count_steps(before, x[k], level, channels)
-                hold_step[0] = hold if stepped >= step_channels else hold_step[0] - np.uint32(hold_step[0] != 0)
-                held = (SATURATED if hold_rail[0] != 0 else 0) | (ARTEFACT if hold_step[0] != 0 else 0)
-                flags[k] = given[k] | np.uint8(held)
-        if fixed == 0 and end == n + 1 + (0 if learning else np.int64(wait[0])):
+            following = n + 1 + (0 if learning else np.int64(wait[0]))
+            end, look = min(frames, following), following <= frames
+        k = n
+        while k < end:
+            idle = hold_rail[0] == 0 and hold_step[0] == 0 and pending[0] == 0
+            if idle and k >= seen_to:
+                seen_to = min(k + AT_ONCE, frames)
+                calm = _calm(ends if k == 0 else wide, max(k - 1, 0), wide, k, seen_to, levels, low, top, width)
+            if idle and calm:
+                k = min(seen_to, end)
+                continue
+            before = last if k == 0 else x[k - 1]
+            saturated, pending[0] = _count_rails(x[k], run, low, top, rail_samples, channels)
+            hold_rail[0] = hold if saturated >= rail_channels else hold_rail[0] - np.uint32(hold_rail[0] != 0)
+            stepped = _count_steps(before, x[k], level, channels)
+            hold_step[0] = hold if stepped >= step_channels else hold_step[0] - np.uint32(hold_step[0] != 0)
+            flags[k] |= np.uint8((SATURATED if hold_rail[0] != 0 else 0) | (ARTEFACT if hold_step[0] != 0 else 0))
+            flagged |= flags[k]
+            k += 1
+        if look:
             wait[0] = np.uint32(0) if learning else noise_stride - np.uint32(1)
             k = end - 1
             if flags[k] == 0:
-                offset, before = noise_offset(seen[0], FRACTION), last if k == 0 else x[k - 1]
-                for c in range(channels):
-                    size = abs(np.int32(x[k, c]) - np.int32(before[c]))
-                    counts[c] += np.uint32(size) if learning else noise_exceeds(size, FRACTION, median[c], offset)
+                offset, before = noise_offset(seen[0], FRACTION), last_row if k == 0 else x
+                _look(before, max(k - 1, 0), x, k, learning, offset, count_row, median_row, channels)
                 seen[0] += np.uint32(1)
             if seen[0] == (np.uint32(1) << noise_learn if learning else np.uint32(LOOKS)):
                 _update(factor, noise_learn, noise_gain, windows, seen, counts, excess, median, level, channels)
-                stale = True
+                seen_to = end  # what follows is seen with other levels
+                if narrow:
+                    lanes.copy(level_row, 0, 0, levels, 0, 0, 1, channels)
         elif fixed == 0:
             wait[0] -= np.uint32(end - n)
         n = end
     for c in range(channels):
         last[c] = x[frames - 1, c]
-    flagged = np.uint8(0)
-    for n in range(frames):
-        flagged = np.uint8(flagged | flags[n])
     return flagged
 
 

@@ -13,29 +13,26 @@ flagged where any frame since the output before was. `firmware/src/decimate.c` i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from pipeline import lanes
+from pipeline import lanes, pairs
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
-from pipeline.fixed import inlined, kernel, quantise, require_fits
-from pipeline.lanes import WIDTH
+from pipeline.fixed import inlined, require_fits
+from pipeline.lanes import WIDTH, WIDTH16
 from pipeline.layout import blank, layout
+from pipeline.neural.decimate_design import MAX_ORDER, MAX_TAPS, Response, fit, highest_order, split
 from pipeline.stage import INT16, Design, Parameters, Stage
 
 UINT8 = np.dtype(np.uint8)
-MAX_ORDER = 4
-MAX_TAPS = 63
-MAX_FACTOR = 1 << 24
 RING = 64  # outputs of the integrator-comb that the state holds
-RIPPLE_DB, REJECTION_DB = 0.05, 66.0  # what the FIR is made long enough for, if `MAX_TAPS` allow
+STEP = 3  # frames that the host sums up at once
 
 
 @dataclass(frozen=True)
@@ -89,119 +86,179 @@ def _start(order, ratio, shift, integrators, combs, ring, x, phase, channels):  
             ring[m, c] = np.int16(min(max(settled, np.int32(-32768)), np.int32(32767)))
 
 
-@inlined
-def _respond(coefficients, taps, ring, at, c):  # type: ignore[no-untyped-def]
-    """Return the FIR's sum over the newest `taps` rows of the ring, the last of them at `at`."""
-    total, row, k = lanes.splat(0), (at - taps + 1) & (RING - 1), 0
-    while k < taps:
-        first, k = k, min(k + RING - row, taps)
-        for i in range(first, k):
-            total = total + lanes.load(ring, row + i - first, c) * coefficients[np.uint64(i)]
-        row = 0
-    return total
+def _orders(count: int, k: int = 0) -> Any:
+    """Return load, sum, difference and store from order number `k` on: their state is a chain of tuples, kept in registers."""
+    if k == count:
+        return (
+            inlined(lambda _rows, _c: ()),
+            inlined(lambda x, _state: (x, ())),
+            inlined(lambda x, _state: (x, ())),
+            inlined(_nothing),
+        )
+    load_others, sum_others, difference_others, store_others = _orders(count, k + 1)
+
+    @inlined
+    def load(rows, c):  # type: ignore[no-untyped-def]
+        return lanes.load(rows, k, c), load_others(rows, c)
+
+    @inlined
+    def sum_up(x, state):  # type: ignore[no-untyped-def]
+        total, others = state
+        total = total + x
+        x, others = sum_others(total, others)
+        return x, (total, others)
+
+    @inlined
+    def difference(x, state):  # type: ignore[no-untyped-def]
+        before, others = state
+        result, others = difference_others(x - before, others)
+        return result, (x, others)
+
+    @inlined
+    def store(rows, c, state):  # type: ignore[no-untyped-def]
+        value, others = state
+        lanes.store(rows, k, c, value)
+        store_others(rows, c, others)
+
+    return load, sum_up, difference, store
+
+
+def _nothing(_rows, _c, _state):  # type: ignore[no-untyped-def]
+    pass
 
 
 @inlined
-def _run(tables, integrators, combs, ring, at, x, y, wait, wait_output, frames, c):  # type: ignore[no-untyped-def]
-    """Decimate one register of channels; the sums are taken first at frame `wait`, the output at `wait_output`."""
-    order, ratio, keep, shift, taps, scale, coefficients = tables
-    half, half_output = np.int32((np.int64(1) << np.int64(shift)) >> 1), np.int32(1) << (scale - 1)
-    one, two = lanes.load(integrators, 0, c), lanes.load(integrators, 1, c)
-    three, four = lanes.load(integrators, 2, c), lanes.load(integrators, 3, c)
-    first, o = 0, 0
-    while first < frames:
-        last = min(wait + 1, frames)
-        for n in range(first, last):
-            one = one + lanes.load(x, n, c)
-            two = two + one
-            three = three + two
-            four = four + three
-        if last == wait + 1:
-            value = one
-            if order == 2:
-                value = two
-            elif order == 3:
-                value = three
-            elif order == 4:
-                value = four
-            for k in range(order):
-                before = lanes.load(combs, k, c)
-                lanes.store(combs, k, c, value)
-                value = value - before
-            at = (at + 1) & (RING - 1)
-            lanes.store(ring, at, c, lanes.clipped((value + half) >> shift, -32768, 32767))
-            if wait == wait_output:
-                total = _respond(coefficients, np.int64(taps), ring, at, c)
-                lanes.store(y, o, c, lanes.clipped((total + half_output) >> scale, -32768, 32767))
+def _respond(coefficients, taps, scale, ring, at, y, o, channels):  # type: ignore[no-untyped-def]
+    """Set the output `o` to the FIR's sums over the newest `taps` rows of the ring, the last of them at `at`, two rows at once."""
+    half = np.int32(1) << (scale - 1)
+    for column in range(0, channels, WIDTH16):
+        c = min(column, channels - WIDTH16)  # the last channels overlap those before
+        one = two = lanes.splat(half)
+        row, k = (at - taps + 1) & (RING - 1), 0
+        while k < taps:
+            end = min(k + RING - row, taps)
+            while k + 1 < end:
+                some, others = pairs.zipped(lanes.load16(ring, row, c), lanes.load16(ring, row + 1, c))
+                factors = pairs.load_pair(coefficients, k)
+                one, two = one + lanes.pair_products(some, factors), two + lanes.pair_products(others, factors)
+                row, k = row + 2, k + 2
+            if k < end:
+                some, others = pairs.zipped(lanes.load16(ring, row, c), lanes.splat16(0))
+                factors = lanes.splat16(coefficients[np.uint64(k)])
+                one, two = one + lanes.pair_products(some, factors), two + lanes.pair_products(others, factors)
+                k += 1
+            row = 0
+        lanes.store(y, o, c, pairs.packed(one >> scale, two >> scale))
+
+
+def _kernel(count: int) -> Callable[..., int]:
+    """Return the kernel for an integrator-comb of order `count`."""
+    load, sum_up, difference, store = _orders(count)
+
+    @inlined
+    def run(ratio, shift, sums, befores, ring, at, x, wait, first, last, c):  # type: ignore[no-untyped-def]
+        """Take frames `first` to `last` of `WIDTH` channels; the sums are taken first at frame `wait`."""
+        half = np.int32((np.int64(1) << np.int64(shift)) >> 1)
+        while first < last:
+            end = min(wait + 1, last)
+            value = lanes.splat(0)
+            while first + STEP <= end:
+                for k in range(STEP):
+                    value, sums = sum_up(lanes.load(x, first + k, c), sums)
+                first += STEP
+            while first < end:
+                value, sums = sum_up(lanes.load(x, first, c), sums)
+                first += 1
+            if end == wait + 1:
+                value, befores = difference(value, befores)
+                at = (at + 1) & (RING - 1)
+                lanes.store(ring, at, c, lanes.clipped((value + half) >> shift, -32768, 32767))
+                wait += ratio
+        return sums, befores, at, wait
+
+    @inlined
+    def run_across(tables, integrators, combs, ring, at, x, y, wait, wait_output, frames, channels):  # type: ignore[no-untyped-def]
+        """Decimate all channels, at least `WIDTH16`, from output to output, so that the frames are still in the cache."""
+        ratio, keep, shift, taps, scale, coefficients = tables
+        last, first, o = channels - WIDTH, 0, 0
+        while first < frames:
+            end = min(wait_output + 1, frames, first + lanes.TILE)
+            # the last channels overlap those before and go first; their sums are kept until both began with those before
+            kept_sums, kept_befores, next_at, next_wait = load(integrators, last), load(combs, last), at, wait
+            for n in range(-WIDTH, last, WIDTH):
+                c = n if n >= 0 else last
+                sums, befores = load(integrators, c), load(combs, c)
+                sums, befores, next_at, next_wait = run(ratio, shift, sums, befores, ring, at, x, wait, first, end, c)
+                if n < 0:
+                    kept_sums, kept_befores = sums, befores
+                else:
+                    store(integrators, c, sums)
+                    store(combs, c, befores)
+            store(integrators, last, kept_sums)
+            store(combs, last, kept_befores)
+            at, wait = next_at, next_wait
+            if end == wait_output + 1:
+                _respond(coefficients, taps, scale, ring, at, y, o, channels)
                 o += 1
-                wait_output += np.int64(ratio) * np.int64(keep)
-            wait += np.int64(ratio)
-        first = last
-    lanes.store(integrators, 0, c, one)
-    if order > 1:  # the others are not used, and stay 0
-        lanes.store(integrators, 1, c, two)
-    if order > 2:
-        lanes.store(integrators, 2, c, three)
-    if order > 3:
-        lanes.store(integrators, 3, c, four)
+                wait_output += ratio * keep
+            first = end
+        return at
+
+    @inlined
+    def process(  # type: ignore[no-untyped-def]
+        _order, ratio, keep, shift, taps, scale, coefficients,
+        primed, newest, pending, integrators, combs, ring,
+        x, given, y, flags, phase, frames, channels,
+    ):  # fmt: skip
+        """Decimate x: int16 [frames, channels], given: uint8 [frames], the first frame being number `phase` of its factor.
+
+        y: int16 [outputs, channels], flags: uint8 [outputs]; return 0 where no output is flagged.
+        """
+        if frames == 0:
+            return 0
+        if primed[0] == 0:
+            primed[0] = 1
+            _start(count, ratio, shift, integrators, combs, ring, x, phase, channels)
+        ratio, keep = np.int64(ratio), np.int64(keep)
+        factor = ratio * keep
+        wait, wait_output = -phase % ratio, -phase % factor
+        narrow, sums, befores, line, taken, result = channels < WIDTH16, integrators, combs, ring, x, y
+        if narrow:  # channels that fill no register are decimated in arrays that do
+            sums, befores = np.empty((MAX_ORDER, WIDTH16), np.uint32), np.empty((MAX_ORDER, WIDTH16), np.uint32)
+            line, taken = np.empty((RING, WIDTH16), np.int16), np.empty((frames, WIDTH16), np.int16)
+            result = np.empty((len(y), WIDTH16), np.int16)
+            lanes.copy(integrators, 0, 0, sums, 0, 0, count, channels)
+            lanes.copy(combs, 0, 0, befores, 0, 0, count, channels)
+            pairs.spread(ring, line, RING, channels)
+            pairs.spread(x, taken, frames, channels)
+        tables, width = (ratio, keep, shift, np.int64(taps), scale, coefficients), max(channels, WIDTH16)
+        at = np.int64(newest[0])
+        newest[0] = np.uint32(run_across(tables, sums, befores, line, at, taken, result, wait, wait_output, frames, width))
+        if narrow:
+            lanes.copy(sums, 0, 0, integrators, 0, 0, count, channels)
+            lanes.copy(befores, 0, 0, combs, 0, 0, count, channels)
+            pairs.spread(line, ring, RING, channels)
+            pairs.spread(result, y, (frames - 1 - wait_output) // factor + 1, channels)
+
+        first, o, flagged, found = 0, 0, np.uint8(0), np.uint8(pending[0])
+        while first < frames:
+            last = min(wait_output + 1, frames)
+            for n in range(first, last):
+                found |= given[n]
+            if last == wait_output + 1:
+                flags[o] = found
+                flagged |= found
+                found = np.uint8(0)
+                o += 1
+                wait_output += factor
+            first = last
+        pending[0] = found
+        return np.int64(flagged)
+
+    return process
 
 
-@kernel
-def process(  # type: ignore[no-untyped-def]
-    order, ratio, keep, shift, taps, scale, coefficients,
-    primed, newest, pending, integrators, combs, ring,
-    x, given, y, flags, phase, frames, channels,
-):  # fmt: skip
-    """Decimate x: int16 [frames, channels], given: uint8 [frames], the first frame being number `phase` of its factor.
-
-    y: int16 [outputs, channels], flags: uint8 [outputs]; return 0 where no output is flagged.
-    """
-    if frames == 0:
-        return 0
-    if primed[0] == 0:
-        primed[0] = 1
-        _start(order, ratio, shift, integrators, combs, ring, x, phase, channels)
-    factor, at = np.int64(ratio) * np.int64(keep), np.int64(newest[0])
-    wait, wait_output = -phase % np.int64(ratio), -phase % factor
-    count = (frames - 1 - wait_output) // factor + 1 if wait_output < frames else 0
-    tables = (order, ratio, keep, shift, taps, scale, coefficients.astype(np.int32))
-
-    rest, narrow = channels % WIDTH, channels < WIDTH
-    # channels that fill no register are decimated in arrays that do; else the last eight overlap those before and go first, as the
-    # state of both is then that before the block
-    kept = WIDTH - rest if rest != 0 and not narrow else channels if narrow else 0
-    begin = 0 if narrow else channels - WIDTH
-    kept_sums, kept_combs = np.empty((MAX_ORDER, WIDTH), np.uint32), np.empty((MAX_ORDER, WIDTH), np.uint32)
-    kept_ring, some = np.empty((RING, WIDTH), np.int16), 1 if narrow else 0
-    narrow_x, narrow_y = np.empty((frames * some, WIDTH), np.int16), np.empty((count * some, WIDTH), np.int16)
-    lanes.copy(integrators, 0, begin, kept_sums, 0, 0, MAX_ORDER, kept)
-    lanes.copy(combs, 0, begin, kept_combs, 0, 0, MAX_ORDER, kept)
-    lanes.copy(ring, 0, begin, kept_ring, 0, 0, RING, kept)
-    lanes.copy(x, 0, 0, narrow_x, 0, 0, frames * some, channels * some)
-    for c in range(0 if rest == 0 else -WIDTH, channels - rest, WIDTH):
-        sums, differences, line = (kept_sums, kept_combs, kept_ring) if narrow else (integrators, combs, ring)
-        taken, result = (narrow_x, narrow_y) if narrow else (x, y)
-        _run(tables, sums, differences, line, at, taken, result, wait, wait_output, frames, c if c >= 0 else begin)
-        if c < 0:
-            lanes.copy(kept_sums, 0, 0, integrators, 0, begin, MAX_ORDER, kept)
-            lanes.copy(kept_combs, 0, 0, combs, 0, begin, MAX_ORDER, kept)
-            lanes.copy(kept_ring, 0, 0, ring, 0, begin, RING, kept)
-    lanes.copy(narrow_y, 0, 0, y, 0, 0, count * some, channels * some)
-
-    made = (frames - 1 - wait) // np.int64(ratio) + 1 if wait < frames else 0
-    newest[0] = np.uint32((at + made) & (RING - 1))
-    first, flagged = 0, np.uint32(0)
-    for o in range(count):
-        last = wait_output + o * factor + 1
-        for n in range(first, last):
-            pending[0] |= np.uint32(given[n])
-        flags[o] = np.uint8(pending[0])
-        flagged |= pending[0]
-        pending[0] = 0
-        first = last
-    for n in range(first, frames):
-        pending[0] |= np.uint32(given[n])
-    return np.int64(flagged)
+KERNELS = tuple(_kernel(count) for count in range(1, MAX_ORDER + 1))  # compiled when first used
 
 
 class Decimate(Stage):
@@ -209,8 +266,12 @@ class Decimate(Stage):
 
     name = "decimate"
     Parameters = DecimateParameters
-    kernel = staticmethod(process)
     call = ("x", "flags", "y", "y_flags", "phase", "frames", "channels")
+
+    @property
+    def kernel(self) -> Callable[..., int]:  # type: ignore[override]
+        """The kernel for this order."""
+        return KERNELS[int(self.tables["order"]) - 1]
 
     @classmethod
     def tables_layout(cls, capacity: Capacity) -> np.dtype:
@@ -233,7 +294,7 @@ class Decimate(Stage):
             raise BitspikeError(
                 f"passband_hz = {p.passband_hz:g}: choose up to {0.45 * rate:g}, 0.45 of the output rate {rate:g} Hz"
             )
-        order = p.order or _highest_order(ratio, signal.bits)
+        order = p.order or highest_order(ratio, signal.bits)
         largest = 2.0 ** (signal.bits - 1) * ratio**order
         shift = max(0, int(np.ceil(np.log2(largest))) - 15)
         require_fits(f"the integrator-comb of order {order} and ratio {ratio}", largest + 2.0**shift / 2, 32)
@@ -291,106 +352,3 @@ class Decimate(Stage):
     def factor(self) -> int:
         """Input frames of one output frame."""
         return int(self.tables["ratio"]) * int(self.tables["keep"])
-
-
-def split(rate_hz: float, target_hz: float) -> tuple[int, int]:
-    """Return the factor nearest to ``rate_hz / target_hz`` that 2, 3 or 5 divides, and how much of it the FIR takes."""
-    ideal = rate_hz / target_hz
-    if ideal < 1.5:
-        raise BitspikeError(f"rate_hz = {target_hz:g} leaves nothing to decimate at {rate_hz:g} Hz; choose {rate_hz / 2:g} or less")
-    if ideal > MAX_FACTOR:
-        raise BitspikeError(f"rate_hz = {target_hz:g} is too low at {rate_hz:g} Hz; decimate in two stages, one after the other")
-    near = range(max(2, int(ideal) - 2), int(ideal) + 4)
-    factor = min((f for f in near if any(f % d == 0 for d in (2, 3, 5))), key=lambda f: (abs(f - ideal), f))
-    return factor, next(d for d in (4, 3, 2, 5) if factor % d == 0)
-
-
-def _highest_order(ratio: int, bits: int) -> int:
-    if ratio == 1:
-        return 1  # nothing to do, in one step
-    fitting = [n for n in range(2, MAX_ORDER + 1) if 2.0 ** (bits - 1) * ratio**n * (1 + 2.0**-15) < 2**31]
-    if not fitting:
-        raise BitspikeError(
-            f"rate_hz: a ratio of {ratio} in one step does not fit 32 bits; decimate in two stages, one after the other"
-        )
-    return fitting[-1]
-
-
-@dataclass(frozen=True)
-class Response:
-    """The frequency response of the integrator-comb, and of a FIR that completes it.
-
-    Attributes
-    ----------
-    order, ratio, keep : int
-        Of the integrator-comb, and the FIR's own decimation.
-    rate_hz : float
-        Input rate.
-    passband_hz : float
-        Upper end of the pass-band.
-    """
-
-    order: int
-    ratio: int
-    keep: int
-    rate_hz: float
-    passband_hz: float
-
-    def comb(self, hz: np.ndarray) -> np.ndarray:
-        """Return the integrator-comb's response, 1 at 0 Hz: (sin(pi f R) / (R sin(pi f)))**N, f in cycles per input frame."""
-        f = np.asarray(hz, np.float64) / self.rate_hz
-        below, above = self.ratio * np.sin(np.pi * f), np.sin(np.pi * f * self.ratio)
-        return np.divide(above, below, out=np.ones_like(f), where=np.abs(below) > 1e-12) ** self.order
-
-    def fir(self, taps: np.ndarray, hz: np.ndarray) -> np.ndarray:
-        """Return the FIR's zero-phase response."""
-        k = np.arange(len(taps)) - len(taps) // 2
-        return np.cos(2 * np.pi * np.outer(np.asarray(hz) * self.ratio / self.rate_hz, k)) @ taps
-
-    def measure(self, taps: np.ndarray) -> tuple[float, float]:
-        """Return ripple in the pass-band and rejection of what folds into it, in dB; `taps` have a gain of 1.
-
-        Of the images, the first ``2 keep`` are looked at: the integrator-comb's lobes only fall beyond.
-        """
-        rate = self.rate_hz / (self.ratio * self.keep)
-        inside = np.linspace(0, self.passband_hz, 400)
-        ripple = np.abs(20 * np.log10(np.abs(self.comb(inside) * self.fir(taps, inside)))).max()
-        images = (
-            np.arange(1, min(self.ratio // 2 + 1, 2) * self.keep + 1)[:, None] * rate + np.linspace(-1, 1, 401) * self.passband_hz
-        )
-        images = images[images <= self.rate_hz / 2]
-        folded = np.abs(self.comb(images) * self.fir(taps, images)).max()
-        return float(ripple), float(-20 * np.log10(max(folded, 1e-12)))
-
-    def least_squares(self, length: int) -> np.ndarray:
-        """Return the symmetric FIR nearest to the inverse droop in the pass-band and to 0 from where folding into it begins."""
-        top, rate = self.rate_hz / self.ratio / 2, self.rate_hz / (self.ratio * self.keep)
-        inside = np.linspace(0, self.passband_hz, 200)
-        outside = np.linspace(rate - self.passband_hz, top, 400)
-        k = np.arange(length // 2 + 1)
-        basis = np.cos(2 * np.pi * np.outer(np.concatenate([inside, outside]) * self.ratio / self.rate_hz, k))
-        basis[:, 1:] *= 2
-        weight = np.concatenate([self.comb(inside) ** 2, np.full(len(outside), 10.0)])
-        wanted = np.concatenate([1 / self.comb(inside), np.zeros(len(outside))])
-        half: Any = np.linalg.lstsq(basis * weight[:, None], wanted * weight, rcond=None)[0]
-        return np.concatenate([half[:0:-1], half])
-
-
-@lru_cache(maxsize=64)
-def fit(response: Response, gain: float) -> tuple[np.ndarray, int]:
-    """Return the shortest FIR that reaches `RIPPLE_DB` and `REJECTION_DB`, else the longest: int16 [taps], and its scale.
-
-    Its response is ``taps / 2**scale``, at 0 Hz exactly `gain` but for the rounding of the sum.
-    """
-    for length in range(7, MAX_TAPS + 1, 4):
-        with threadpool_limits(1, "blas"):  # for so few equations, threads wait for each other longer than they work
-            ideal = response.least_squares(length)
-        ideal *= gain / ideal.sum()
-        scale = int(np.floor(min(np.log2(32767 / np.abs(ideal).max()), np.log2(65535 / np.abs(ideal).sum()))))
-        taps = quantise(ideal, scale, np.int16)
-        taps[length // 2] += round(gain * 2.0**scale) - int(taps.sum())
-        ripple, rejection = response.measure(taps / (2.0**scale * gain))
-        if ripple <= RIPPLE_DB and rejection >= REJECTION_DB:
-            break
-    taps.flags.writeable = False
-    return taps, scale

@@ -90,7 +90,7 @@ def _within(x, first, last, c, low, high):  # type: ignore[no-untyped-def]
         now = lanes.load16(x, n, c)
         least, most = lanes.smaller(least, now), lanes.larger(most, now)
     beyond = lanes.less(least, lanes.load16(low, 0, c)) + lanes.less(lanes.load16(high, 0, c), most)
-    return lanes.none(beyond)
+    return not lanes.some(beyond)
 
 
 @inlined

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,10 +44,18 @@ def formula(stage: Adc, x: np.ndarray) -> np.ndarray:
     ],
 )
 def test_equals_its_formula(parameters, uv):
-    for channels in (1, 11):
+    for channels in (1, 11, 20):  # the last registers of 20 overlap
         signal = SampleFormat(24_000, channels, uv_per_count=uv)
         for _, x in extreme_signals(300, signal):
             np.testing.assert_array_equal(Adc(parameters, signal).process(Samples(0, x)).data, formula(Adc(parameters, signal), x))
+
+
+@pytest.mark.parametrize("channels", [15, 20])
+def test_blocks_of_any_length_equal_the_formula(channels):
+    x = np.random.default_rng(channels).integers(-(2**15), 2**15, (500, channels)).astype(np.int16)
+    stage = Adc(AdcParameters(bits=12, lsb_uv=0.195, coupling_hz=30), SampleFormat(24_000, channels, uv_per_count=0.195))
+    blocks = [stage.process(Samples(first, x[first:last])).data for first, last in pairwise([0, 1, 3, 67, 131, 132, 500])]
+    np.testing.assert_array_equal(np.concatenate(blocks), formula(stage, x))
 
 
 def test_removes_a_constant_offset_from_the_first_frame_on():

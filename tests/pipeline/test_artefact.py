@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,19 @@ def test_equals_its_definition(channels, hold_ms):
         assert not expected.all()
         np.testing.assert_array_equal(result.frame_flags, expected)
         np.testing.assert_array_equal(result.data, x)
+
+
+@pytest.mark.parametrize("channels", [15, 20])
+def test_slow_changes_beyond_the_level_are_no_steps_in_blocks_of_any_length(channels):
+    signal = SampleFormat(RATE, channels, uv_per_count=1.0)
+    x = np.tile((np.abs(np.arange(-1000, 1000)) * 10).astype(np.int16)[:, None], (1, channels))
+    x[700:, channels - 1] += 11  # while the others fall: no step of it is beyond 20
+    x[1500:, channels - 1] += 11
+    p = ArtefactParameters(step_uv=20.0, step_fraction=0.01, hold_ms=0.0)
+    stage, bounds = Artefact(p, signal), [0, 1, 2, 40, 699, 700, 701, 1300, 1500, 2000]
+    flags = np.concatenate([stage.process(Samples(first, x[first:last])).frame_flags for first, last in pairwise(bounds)])
+    np.testing.assert_array_equal(np.flatnonzero(flags), [1500])
+    np.testing.assert_array_equal(flags, definition(p, signal, x, np.zeros(2000, np.uint8)))
 
 
 def test_largest_steps_are_measured_without_wrapping():

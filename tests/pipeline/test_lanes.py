@@ -164,7 +164,7 @@ def logic(a, b, out, found):
         lanes.store(out[2], n, 0, x ^ y)
         lanes.store(out[3], n, 0, x ^ -1)
         found[n, 0] = lanes.bits(x & y)
-        found[n, 1] = lanes.none(x & y)
+        found[n, 1] = lanes.some(x & y)
         found[n, 2] = lanes.lowest(found[n, 0]) if found[n, 0] != 0 else -1
 
 
@@ -178,7 +178,7 @@ def test_logic_on_int16_and_which_lanes_are_not_zero():
         np.testing.assert_array_equal(got, expected)
     set_ = (a & b) != 0
     np.testing.assert_array_equal(found[:, 0], set_ @ (1 << np.arange(lanes.WIDTH16)))
-    np.testing.assert_array_equal(found[:, 1], ~set_.any(axis=1))
+    np.testing.assert_array_equal(found[:, 1], set_.any(axis=1))
     np.testing.assert_array_equal(found[:, 2], np.where(set_.any(axis=1), set_.argmax(axis=1), -1))
     assert 5 < (~set_.any(axis=1)).sum() < 195
 
