@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.fixed import kernel
+from pipeline.fixed import inlined, kernel
 
 TICK = 16  # frames
 PER_TICK = 16  # spikes that one tick may bring: 24,000 a second at 24 kHz
@@ -88,7 +88,7 @@ def foremost(waiting, wait_at, wait_channel, wait_amplitude, sites, now, delay, 
     return chosen
 
 
-@kernel
+@inlined
 def ripe(waiting, wait_at, due):  # type: ignore[no-untyped-def]
     """Return whether a spike has waited since frame `due`."""
     oldest = due + 1

@@ -10,7 +10,7 @@ registers, and the text of the kernel is that of one channel::
         store(y, n, channel, y1)
     store(history, 0, channel, y1)
 
-Lanes know ``+``, ``-``, ``*``, ``<<`` and ``>>`` (arithmetic) with other lanes or with an integer for all, all modulo 2**32, and
+Lanes know ``+``, ``-``, ``*``, ``^``, ``<<`` and ``>>`` (arithmetic) with other lanes or with an integer for all, all modulo 2**32, and
 the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the low bits that the
 array's type holds.
 """
@@ -87,6 +87,7 @@ _operator(operator.sub, lambda builder, a, b: builder.sub(a, b))
 _operator(operator.mul, lambda builder, a, b: builder.mul(a, b))
 _operator(operator.lshift, lambda builder, a, b: builder.shl(a, b))
 _operator(operator.rshift, lambda builder, a, b: builder.ashr(a, b))
+_operator(operator.xor, lambda builder, a, b: builder.xor(a, b))
 
 
 def _address(context: Any, builder: Any, kind: Any, count: int, given: Any, row: Any, column: Any) -> Any:
@@ -310,18 +311,6 @@ def copy(source, row, column, target, target_row, target_column, rows, columns):
     for n in range(rows):
         for c in range(columns):
             target[target_row + n, target_column + c] = source[row + n, column + c]
-
-
-@inlined
-def move(source, row, target, target_row, rows, columns):  # type: ignore[no-untyped-def]
-    """Copy rows of `columns` int16, a register at a time where they fill one; the last register overlaps the one before."""
-    if columns < WIDTH16:
-        copy(source, row, 0, target, target_row, 0, rows, columns)
-        return
-    for n in range(rows):
-        for c in range(0, columns - WIDTH16, WIDTH16):
-            store(target, target_row + n, c, load16(source, row + n, c))
-        store(target, target_row + n, columns - WIDTH16, load16(source, row + n, columns - WIDTH16))
 
 
 def _turned(builder: Any, rows: list[Any]) -> list[Any]:
