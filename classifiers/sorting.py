@@ -27,8 +27,9 @@ from classifiers.gaussian import nearest
 from classifiers.patch import cut, place, put_back, whole_frames
 from classifiers.waiting import FRAME_MASK, TICK, admit, expected, foremost, ripe, wait
 from pipeline import rows
-from pipeline.fixed import inlined, kernel
+from pipeline.fixed import bare, inlined, merged
 from pipeline.lanes import WIDTH, WIDTH16, load16, splat16, store
+from pipeline.memory import scratch
 from pipeline.neural.detection import NO_CHANNEL, NO_TIME
 
 FEATURE_BITS = 12  # features are Q3: products in Q15 shifted by this
@@ -51,12 +52,12 @@ def project(patch, row, first, component, width, dimensions, seen, feature):  # 
         feature[p] = np.int32(rows.dot(seen, 0, 0, component, p, 0, len(row) * width) >> np.int64(FEATURE_BITS))
 
 
-@kernel
+@merged
 def _take(  # type: ignore[no-untyped-def]
     at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach,
     sites, component, clusters, cluster_unit, centre, inverse, offset,
     unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-    ring, drift, stack, patch, row, begin, seen, short, feature, moved, scratch,
+    ring, drift, stack, patch, row, begin, seen, short, feature, moved, apart,
     out_at, out_channel, out_amplitude, out_unit, count, room,
 ):  # fmt: skip
     """Take one spike, and what hides behind it, off the signal; return the new number of outputs."""
@@ -77,7 +78,7 @@ def _take(  # type: ignore[no-untyped-def]
         for k in range(clusters[on]):
             for a in range(dimensions):
                 moved[k, a] = np.int64(centre[on, k, a]) + (np.int64(drift[on, k, a]) >> np.int64(8))
-        own = nearest(feature, moved, inverse[on], offset[on], clusters[on], np.int64(limit), dimensions, scratch)
+        own = nearest(feature, moved, inverse[on], offset[on], clusters[on], np.int64(limit), dimensions, apart)
         unit, explained, shown = np.int64(-1), np.int64(0), np.int64(on)
         shift, scale = np.int64(0), np.int64(0)
         wanted = np.int64(cluster_unit[on, own]) if own >= 0 else np.int64(-1)
@@ -135,21 +136,16 @@ def _take(  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@merged
 def _tick(  # type: ignore[no-untyped-def]
-    learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
+    learned, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
     sites, component, clusters, cluster_unit, centre, inverse, offset,
     unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
     ring, waiting, wait_at, wait_channel, wait_amplitude, drift,
+    stack, patch, row, begin, seen, short, feature, moved, apart,
     start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
 ):  # fmt: skip
     """Take the spikes whose turn has come, `done` frames into the block; return the new number of outputs."""
-    stack, short = np.empty((STACK, 4), np.int64), np.empty((SHORT, 3), np.int64)
-    patch = np.empty((WIDTH * neighbours + 1, whole_frames(width + 2 * SHIFT)), np.int16)
-    row, begin = np.empty(neighbours, np.int64), np.empty(neighbours, np.int64)
-    seen = np.empty((1, neighbours * feature_width + WIDTH16), np.int16)
-    feature, scratch = np.empty(dimensions, np.int32), np.empty(dimensions, np.int64)
-    moved = np.empty(centre.shape[1:], np.int64)
     while True:
         chosen = foremost(waiting, wait_at, wait_channel, wait_amplitude, sites, done, delay, reach)
         if chosen < 0:
@@ -167,7 +163,7 @@ def _tick(  # type: ignore[no-untyped-def]
             start + at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach,
             sites, component, clusters, cluster_unit, centre, inverse, offset,
             unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-            ring, drift, stack, patch, row, begin, seen, short, feature, moved, scratch,
+            ring, drift, stack, patch, row, begin, seen, short, feature, moved, apart,
             out_at, out_channel, out_amplitude, out_unit, count, room,
         )  # fmt: skip
     return count
@@ -184,7 +180,7 @@ def keep(x, first, stop, ring, start, channels):  # type: ignore[no-untyped-def]
         first += step
 
 
-@kernel
+@bare
 def process(  # type: ignore[no-untyped-def]
     learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, arrival, reach, delay,
     ticks, most_clusters, most_units, most_candidates, units,  # noqa: ARG001
@@ -209,6 +205,12 @@ def process(  # type: ignore[no-untyped-def]
     count = 0
     sites = neighbour[:, :neighbours]
     start = np.int64(frame[0])
+    stack, short = scratch((STACK, 4), np.int64), scratch((SHORT, 3), np.int64)
+    patch = scratch((WIDTH * neighbours + 1, whole_frames(width + 2 * SHIFT)), np.int16)
+    row, begin = scratch((neighbours,), np.int64), scratch((neighbours,), np.int64)
+    seen = scratch((1, neighbours * feature_width + WIDTH16), np.int16)
+    feature, apart = scratch((dimensions,), np.int32), scratch((dimensions,), np.int64)
+    moved = scratch((centre.shape[1], centre.shape[2]), np.int64)
     next_spike, copied = 0, 0
     for done in range(TICK - start % TICK, frames + 1, TICK):
         due = done - arrival
@@ -221,10 +223,11 @@ def process(  # type: ignore[no-untyped-def]
             keep(x, copied, done, ring, start, channels)
             copied = done
             count = _tick(
-                learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
+                learned, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
                 sites, component, clusters, cluster_unit, centre, inverse, offset,
                 unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
                 ring, waiting, wait_at, wait_channel, wait_amplitude, drift,
+                stack, patch, row, begin, seen, short, feature, moved, apart,
                 start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
             )  # fmt: skip
     keep(x, copied, frames, ring, start, channels)

@@ -10,9 +10,9 @@ registers, and the text of the kernel is that of one channel::
         store(y, n, channel, y1)
     store(history, 0, channel, y1)
 
-Lanes know ``+``, ``-``, ``*``, ``^``, ``<<`` and ``>>`` (arithmetic) with other lanes or with an integer for all, all modulo 2**32, and
-the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the low bits that the
-array's type holds.
+Lanes know ``+``, ``-``, ``*``, ``^``, ``<<`` and ``>>`` (arithmetic) with other lanes or with an integer for all, all modulo
+2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the low
+bits that the array's type holds. Rows that fill no whole number of registers are in `rows`.
 """
 
 from __future__ import annotations
@@ -281,28 +281,6 @@ def total(_context: Any, a: Any) -> Any:
 
 
 splat64 = _operation(_splatter(lanes64))  # (integer): WIDTH / 2 times
-
-
-@inlined
-def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
-    """Return the sum of products of `count` int16 of two rows, int64; `count` is a multiple of `WIDTH16`.
-
-    Exact unless both hold -32768 twice in a row.
-    """
-    sums = splat64(0)
-    for m in range(0, count, WIDTH16):
-        sums = sums + widened(pair_products(load16(a, row, column + m), load16(b, b_row, b_column + m)))
-    return total(sums)
-
-
-@inlined
-def dot_any(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
-    """Return the sum of products of any number of int16 of two rows, int64; exact as `dot` is."""
-    whole = count - count % WIDTH16
-    result = dot(a, row, column, b, b_row, b_column, whole)
-    for m in range(whole, count):
-        result += np.int64(a[row, column + m]) * np.int64(b[b_row, b_column + m])
-    return result
 
 
 @inlined

@@ -15,7 +15,7 @@ from pipeline.lanes import WIDTH16, _address, _all, _operation
 
 
 @_operation
-def last(_context: Any, value: Any, count: Any) -> Any:
+def last(_context: Any, value: Any, count: Any) -> Any:  # noqa: ARG001
     """Return the last `count` lanes of `value`, and 0 in those before."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -66,7 +66,8 @@ def move(source, row, target, target_row, rows, columns):  # type: ignore[no-unt
 
 @inlined
 def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
-    """Return the sum of products of any number of int16 of two rows, int64; exact as `lanes.dot` is."""
+    """Return the sum of products of any number of int16 of two rows, int64; exact unless
+    both hold -32768 twice in a row."""
     if count < WIDTH16:
         result = np.int64(0)
         for m in range(count):
