@@ -1,6 +1,7 @@
 """Templates against the signal, in integers: where a spike's peak is, which units explain it, and taking one off the signal.
 
-`firmware/src/fitting.c` is the same text in C.
+`firmware/src/fitting.c` computes the same in C: there frames of a channel are fetched where they are needed, and what is explained
+is taken off the ring itself; here the signal around a spike is a `patch`, in which a register holds frames of one channel.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline import rows
-from pipeline.fixed import bare, inlined, saturate16
+from pipeline.fixed import inlined, kernel, saturate16
 from pipeline.lanes import WIDTH, clipped, load, store
 
 SHIFT = 2  # frames by which a template may be moved to fit
@@ -63,7 +64,7 @@ def fit_template(patch, row, first, template, width):  # type: ignore[no-untyped
     return dot
 
 
-@bare
+@kernel
 def likely(  # type: ignore[no-untyped-def]
     ring, at, before, width, patch, first, near, row, unit_channel, template, row_energy, low, high, candidate, own, short
 ):
@@ -118,7 +119,7 @@ def explain(patch, row, first, template, width, scale):  # type: ignore[no-untyp
     return count
 
 
-@bare
+@kernel
 def stands_out(ring, frame, channel, neighbour, level, sign, reach):  # type: ignore[no-untyped-def]
     """Return whether the signal has its largest value of the neighbourhood here, beyond the level."""
     value = sign * np.int32(ring[frame & (len(ring) - 1), channel])

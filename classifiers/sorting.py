@@ -5,7 +5,8 @@ Spikes wait until everything that may overlap them is known, and are then taken 
 explains most of the signal. The template, scaled to the spike, is subtracted, and what then stands out of the rest is taken as a
 further, hidden spike (matching pursuit, Mallat and Zhang 1993; on spikes, Marre et al. 2012, J. Neurosci. 32, and Pillow et al.
 2013, PLoS ONE 8(5): e62123). Time advances in ticks of `TICK` frames counted from the start of the stream, so the outcome does
-not depend on blocks. Waiting is in `waiting`, templates are in `fitting`. `firmware/src/sorter.c` is the same text in C.
+not depend on blocks. Waiting is in `waiting`, templates are in `fitting`, and the signal around a spike,
+turned so that registers hold frames of one channel, is in `patch`. `firmware/src/sorter.c` is the same in C but for that.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from classifiers.gaussian import nearest
 from classifiers.patch import cut, place, put_back, whole_frames
 from classifiers.waiting import FRAME_MASK, TICK, admit, expected, foremost, ripe, wait
 from pipeline import rows
-from pipeline.fixed import bare, inlined, merged
+from pipeline.fixed import inlined, kernel, merged
 from pipeline.lanes import WIDTH, WIDTH16, load16, splat16, store
 from pipeline.memory import scratch
 from pipeline.neural.detection import NO_CHANNEL, NO_TIME
@@ -180,7 +181,7 @@ def keep(x, first, stop, ring, start, channels):  # type: ignore[no-untyped-def]
         first += step
 
 
-@bare
+@kernel
 def process(  # type: ignore[no-untyped-def]
     learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, arrival, reach, delay,
     ticks, most_clusters, most_units, most_candidates, units,  # noqa: ARG001

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, types
+from numba import carray, cfunc, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from pipeline.fixed import inlined, linked, merged
+from pipeline.fixed import inlined, merged
 from pipeline.fixed import kernel as compiled
 from pipeline.layout import names
-from pipeline.memory import view
 
 Kind = tuple[str, int]  # of an argument: type and dimensions of an array, in which the rows follow each other; ("", 0): an integer
 NUMBER: Kind = ("", 0)
@@ -110,8 +109,8 @@ def _views(kinds: list[Kind], words: str, at: int = 0, by_value: bool = False) -
             at += 1
             continue
         shape = tuple(f"{words}[{at + 1 + axis}]" for axis in range(ndim)) or ("1",)
-        array = f"view(pointer({words}[{at}]), ({', '.join(shape)},), {name})"
-        text.append(f"{array}[0]" if by_value and not ndim else array)
+        view = f"carray(pointer({words}[{at}]), ({', '.join(shape)},), {name})"
+        text.append(f"{view}[0]" if by_value and not ndim else view)
         at += 1 + ndim
     return text
 
@@ -138,14 +137,11 @@ def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ..
     source = _source(kernel, tables, state, kinds)
     if (file, source) not in _ENTRIES:
         # inlined, so that only this function is compiled, under a name of its own, and not the kernel as well; Python passes more
-        # than 30 arguments as one tuple, which Numba does not inline: that is linked, as the kernel's own cache knows its file only
+        # than 30 arguments as one tuple, which Numba does not inline: that is merged, as the kernel's own cache knows its file only
         few = len(inspect.signature(kernel.py_func).parameters) <= 30
-        counted = kernel.targetoptions.get("_nrt", True)  # `fixed.bare` does not
-        options: Any = {} if counted else {"_nrt": False}
-        made = inlined if few else linked if counted else merged
-        scope = {"kernel": made(kernel.py_func), "view": view, "pointer": _pointer}
+        scope = {"kernel": (inlined if few else merged)(kernel.py_func), "carray": carray, "pointer": _pointer}
         scope |= {"__name__": kernel.__module__} | {name: getattr(np, name) for name in INTEGERS}
-        function = cfunc(types.int64(_WORDS, _WORDS), cache=True, error_model="numpy", **options)(_made(source, file, scope))
+        function = cfunc(types.int64(_WORDS, _WORDS), cache=True, error_model="numpy")(_made(source, file, scope))
         _ENTRIES[file, source] = kernel, function
     known, function = _ENTRIES[file, source]
     if known is not kernel:

@@ -17,9 +17,6 @@ INT16_MAX, INT16_MIN = 2**15 - 1, -(2**15)
 INT32_MAX, INT32_MIN = 2**31 - 1, -(2**31)
 
 
-_UNCOUNTED: dict[str, Any] = {"_nrt": False}  # Numba does not count references to arrays
-
-
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` to machine code, cached on disk; integer division by zero is the caller's to prevent."""
     return njit(cache=True, nogil=True, error_model="numpy")(function)
@@ -35,14 +32,10 @@ def linked(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(nogil=True, error_model="numpy")(function)
 
 
-def bare(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper like `linked`, or a kernel of many arguments, without counting references to arrays: see `memory`."""
-    return njit(nogil=True, error_model="numpy", **_UNCOUNTED)(function)
-
-
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper like `bare` into the one place that calls it, as handing on its many arguments would take long."""
-    return njit(nogil=True, error_model="numpy", forceinline=True, **_UNCOUNTED)(function)
+    """Compile a helper like `linked` into the one place that calls it: handing on dozens of arguments would take long, and so does
+    counting references to arrays, which the compiler leaves out where it sees that nobody owns them."""
+    return njit(nogil=True, error_model="numpy", forceinline=True)(function)
 
 
 @inlined
