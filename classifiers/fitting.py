@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline import rows
-from pipeline.fixed import inlined, kernel, saturate16
+from pipeline.fixed import inlined, linked, saturate16
 from pipeline.lanes import WIDTH, clipped, load, store
 
 SHIFT = 2  # frames by which a template may be moved to fit
@@ -64,7 +64,7 @@ def fit_template(patch, row, first, template, width):  # type: ignore[no-untyped
     return dot
 
 
-@kernel
+@linked
 def likely(  # type: ignore[no-untyped-def]
     ring, at, before, width, patch, first, near, row, unit_channel, template, row_energy, low, high, candidate, own, short
 ):
@@ -119,7 +119,7 @@ def explain(patch, row, first, template, width, scale):  # type: ignore[no-untyp
     return count
 
 
-@kernel
+@linked
 def stands_out(ring, frame, channel, neighbour, level, sign, reach):  # type: ignore[no-untyped-def]
     """Return whether the signal has its largest value of the neighbourhood here, beyond the level."""
     value = sign * np.int32(ring[frame & (len(ring) - 1), channel])

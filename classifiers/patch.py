@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline import lanes
-from pipeline.fixed import inlined, kernel
+from pipeline.fixed import inlined, linked
 from pipeline.lanes import WIDTH
 
 FRAMES = lanes.WIDTH16
@@ -23,7 +23,7 @@ def whole_frames(width):  # type: ignore[no-untyped-def]
     return (width + 2 * (FRAMES - 1)) // FRAMES * FRAMES
 
 
-@kernel
+@linked
 def place(near, columns, row, begin):  # type: ignore[no-untyped-def]
     """Choose the rows of a patch: `row` becomes those of the channels `near`, -1 where there is none; return how many groups.
 
@@ -47,7 +47,7 @@ def place(near, columns, row, begin):  # type: ignore[no-untyped-def]
         groups, rest = groups + 1, first
 
 
-@kernel
+@linked
 def cut(ring, frame, width, begin, groups, patch):  # type: ignore[no-untyped-def]
     """Fill the patch with `width` frames from `frame` on; return the column of `frame`."""
     columns, before = ring.shape[1], frame & (FRAMES - 1)
@@ -63,7 +63,7 @@ def cut(ring, frame, width, begin, groups, patch):  # type: ignore[no-untyped-de
     return before
 
 
-@kernel
+@linked
 def put_back(ring, frame, width, begin, groups, patch):  # type: ignore[no-untyped-def]
     """Copy a patch to where it was cut from; the last group first, as it may overlap the one before."""
     columns, before = ring.shape[1], frame & (FRAMES - 1)
