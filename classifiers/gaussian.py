@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.capacity import triangle
-from pipeline.fixed import divide, inlined, isqrt64, kernel
+from pipeline.fixed import divide, inlined, isqrt64, kernel, linked
 
 MAX_FEATURES = 8
 TRIANGLE = triangle(MAX_FEATURES)
@@ -125,7 +125,7 @@ def white(inverse, row, difference):  # type: ignore[no-untyped-def]
     return min(max(total, np.int64(-LARGEST_WHITE)), np.int64(LARGEST_WHITE))
 
 
-@kernel
+@inlined
 def distance(inverse, difference, dimensions):  # type: ignore[no-untyped-def]
     """Return the squared Mahalanobis distance of a difference (int64 [dimensions]) in Q8."""
     total = np.int64(0)
@@ -135,7 +135,7 @@ def distance(inverse, difference, dimensions):  # type: ignore[no-untyped-def]
     return total
 
 
-@kernel
+@linked
 def nearest(feature, centre, inverse, offset, count, limit, dimensions, difference):  # type: ignore[no-untyped-def]
     """Return the most probable of `count` classes for one row, `FREE` if its distance is over the limit or there is none.
 

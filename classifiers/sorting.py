@@ -5,7 +5,8 @@ Spikes wait until everything that may overlap them is known, and are then taken 
 explains most of the signal. The template, scaled to the spike, is subtracted, and what then stands out of the rest is taken as a
 further, hidden spike (matching pursuit, Mallat and Zhang 1993; on spikes, Marre et al. 2012, J. Neurosci. 32, and Pillow et al.
 2013, PLoS ONE 8(5): e62123). Time advances in ticks of `TICK` frames counted from the start of the stream, so the outcome does
-not depend on blocks. Waiting is in `waiting`, templates are in `fitting`. `firmware/src/sorter.c` is the same text in C.
+not depend on blocks. Waiting is in `waiting`, templates are in `fitting`, and the signal around a spike, turned so that registers
+hold frames of one channel, is in `patch`. `firmware/src/sorter.c` is the same in C but for that.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from classifiers.fitting import (
     LOCATE,
     SHIFT,
     SHORT,
-    cut,
     explain,
     explained_energy,
     extreme,
@@ -25,9 +25,12 @@ from classifiers.fitting import (
     stands_out,
 )
 from classifiers.gaussian import nearest
+from classifiers.patch import cut, place, put_back, whole_frames
 from classifiers.waiting import FRAME_MASK, TICK, admit, expected, foremost, ripe, wait
-from pipeline import lanes
-from pipeline.fixed import kernel
+from pipeline import rows
+from pipeline.fixed import inlined, kernel, merged
+from pipeline.lanes import WIDTH, WIDTH16, load16, splat16, store
+from pipeline.memory import scratch
 from pipeline.neural.detection import NO_CHANNEL, NO_TIME
 
 FEATURE_BITS = 12  # features are Q3: products in Q15 shifted by this
@@ -36,28 +39,31 @@ OLDEST = 512  # frames by which a spike may be older than the block that brings 
 DEPTH = 3  # hidden spikes below hidden spikes
 
 
-@kernel
-def project(window, component, neighbours, first, width, dimensions, seen, feature):  # type: ignore[no-untyped-def]
-    """Fill the features of one window: components in Q15, features in Q3, rounded down. `seen` is scratch, int16."""
-    for k in range(neighbours):
-        for m in range(width):
-            seen[0, k * width + m] = window[k, first + m]
+@inlined
+def project(patch, row, first, component, width, dimensions, seen, feature):  # type: ignore[no-untyped-def]
+    """Fill the features of the signal from column `first` of the patch on: components in Q15, features in Q3, rounded down.
+
+    seen: int16 [1, channels x width and a register more], scratch.
+    """
+    for k in range(len(row)):
+        for m in range(0, width, WIDTH16):  # what goes beyond the width is overwritten by the next channel
+            part = load16(patch, row[k], first + m) if row[k] >= 0 else splat16(0)
+            store(seen, 0, k * width + m, part)
     for p in range(dimensions):
-        total = lanes.dot_any(seen, 0, 0, component, p, 0, neighbours * width)
-        feature[p] = np.int32(total >> np.int64(FEATURE_BITS))
+        feature[p] = np.int32(rows.dot(seen, 0, 0, component, p, 0, len(row) * width) >> np.int64(FEATURE_BITS))
 
 
-@kernel
+@merged
 def _take(  # type: ignore[no-untyped-def]
-    at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, neighbours,
-    neighbour, component, clusters, cluster_unit, centre, inverse, offset,
+    at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach,
+    sites, component, clusters, cluster_unit, centre, inverse, offset,
     unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-    ring, drift, stack, window, row, seen, short, feature, moved, scratch,
+    ring, drift, stack, patch, row, begin, seen, short, feature, moved, apart,
     out_at, out_channel, out_amplitude, out_unit, count, room,
 ):  # fmt: skip
     """Take one spike, and what hides behind it, off the signal; return the new number of outputs."""
     stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = at, on, size, 0
-    waiting = 1
+    waiting, whole = 1, width + 2 * SHIFT
     while waiting > 0:
         waiting -= 1
         at, on, size, depth = stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3]
@@ -66,26 +72,29 @@ def _take(  # type: ignore[no-untyped-def]
         peak = np.int32(ring[at & (len(ring) - 1), on])
         if sign * peak < min(level[on], abs(size)):
             continue  # another spike has explained it
-        cut(ring, at, neighbour, on, before + SHIFT, width + 2 * SHIFT, window)
-        project(window, component[on], neighbours, SHIFT + feature_from, feature_width, dimensions, seen, feature)
+        frame = at - before - SHIFT
+        groups = place(sites[on], ring.shape[1], row, begin)
+        first = cut(ring, frame, whole, begin, groups, patch)
+        project(patch, row, first + SHIFT + feature_from, component[on], feature_width, dimensions, seen, feature)
         for k in range(clusters[on]):
             for a in range(dimensions):
                 moved[k, a] = np.int64(centre[on, k, a]) + (np.int64(drift[on, k, a]) >> np.int64(8))
-        own = nearest(feature, moved, inverse[on], offset[on], clusters[on], np.int64(limit), dimensions, scratch)
+        own = nearest(feature, moved, inverse[on], offset[on], clusters[on], np.int64(limit), dimensions, apart)
         unit, explained, shown = np.int64(-1), np.int64(0), np.int64(on)
         shift, scale = np.int64(0), np.int64(0)
         wanted = np.int64(cluster_unit[on, own]) if own >= 0 else np.int64(-1)
         found = likely(
-            ring, at, on, before, width, unit_channel, template, row_energy, low, high, candidates, candidate, wanted, row, short
-        )
+            ring, at, before, width, patch, first, sites[on], row, unit_channel, template, row_energy, low, high,
+            candidate[on, : candidates[on]], wanted, short,
+        )  # fmt: skip
         for q in range(found):
             u = short[q, 0]
             if unit_channel[u] != shown:
                 shown = np.int64(unit_channel[u])
-                cut(ring, at, neighbour, shown, before + SHIFT, width + 2 * SHIFT, window)
-            gained, size_of = explained_energy(
-                fit_template(window, template[u], neighbours, width, short[q, 1]), energy[u], low[u], high[u]
-            )
+                groups = place(sites[shown], ring.shape[1], row, begin)
+                cut(ring, frame, whole, begin, groups, patch)
+            dot = fit_template(patch, row, first + short[q, 1], template[u], width)
+            gained, size_of = explained_energy(dot, energy[u], low[u], high[u])
             if gained > explained:
                 unit, explained, shift, scale = u, gained, short[q, 1] - SHIFT, size_of
         if unit < 0 and own >= 0:
@@ -97,46 +106,47 @@ def _take(  # type: ignore[no-untyped-def]
                     min(max(drift[on, own, a] + (away >> np.int64(adapt)), np.int64(-(2**31))), np.int64(2**31 - 1))
                 )
         if count < room:
-            place = unit_channel[unit] if unit >= 0 else on
-            out_at[count], out_channel[count], out_unit[count] = at + shift - start, place, unit
-            out_amplitude[count] = ring[(at + shift) & (len(ring) - 1), place] if unit >= 0 else peak
+            home = unit_channel[unit] if unit >= 0 else on
+            out_at[count], out_channel[count], out_unit[count] = at + shift - start, home, unit
+            out_amplitude[count] = ring[(at + shift) & (len(ring) - 1), home] if unit >= 0 else peak
             count += 1
         if unit < 0 or scale == 0:
             continue
-        home = unit_channel[unit]
-        explain(ring, at + shift, neighbour, home, template[unit], before, width, scale)
+        home = np.int64(unit_channel[unit])
+        if home != shown:
+            groups = place(sites[home], ring.shape[1], row, begin)
+            cut(ring, frame, whole, begin, groups, patch)
+        seen_on = explain(patch, row, first + SHIFT + shift, template[unit], width, scale)
+        put_back(ring, frame, whole, begin, groups, patch)
         if depth >= DEPTH:
             continue
-        for k in range(neighbours):
-            c = neighbour[home, k]
-            if c < 0:
-                break
-            for m in range(max(0, before - reach), min(width, before + reach + 1)):
+        earliest, latest = max(0, before - reach), min(width, before + reach + 1)
+        for k in range(seen_on):
+            c = sites[home, k]
+            if not rows.beyond(patch, row[k], first + SHIFT + shift + earliest, latest - earliest, 0 if sign > 0 else -1, level[c]):
+                continue
+            for m in range(earliest, latest):
                 n = at + shift - before + m
                 value = sign * np.int32(ring[n & (len(ring) - 1), c])
                 if value < level[c] or value * 4 < abs(np.int32(template[unit, k, m])):
                     continue  # the rest of a large spike is a few per cent of it
-                if waiting < len(stack) and stands_out(ring, n, c, neighbour, level, sign, 2 * LOCATE):
+                if waiting < len(stack) and stands_out(ring, n, c, sites, level, sign, 2 * LOCATE):
                     stack[waiting, 0], stack[waiting, 1] = n, c
                     stack[waiting, 2], stack[waiting, 3] = np.int32(ring[n & (len(ring) - 1), c]), depth + 1
                     waiting += 1
     return count
 
 
-@kernel
+@merged
 def _tick(  # type: ignore[no-untyped-def]
-    learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
+    learned, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
     sites, component, clusters, cluster_unit, centre, inverse, offset,
     unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
     ring, waiting, wait_at, wait_channel, wait_amplitude, drift,
+    stack, patch, row, begin, seen, short, feature, moved, apart,
     start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
 ):  # fmt: skip
     """Take the spikes whose turn has come, `done` frames into the block; return the new number of outputs."""
-    stack, short = np.zeros((STACK, 4), np.int64), np.zeros((SHORT, 2), np.int64)
-    window, row = np.zeros((neighbours, width + 2 * SHIFT), np.int16), np.zeros(width + 2 * SHIFT, np.int16)
-    seen = np.zeros((1, neighbours * feature_width), np.int16)
-    feature, scratch = np.zeros(dimensions, np.int32), np.zeros(dimensions, np.int64)
-    moved = np.zeros(centre.shape[1:], np.int64)
     while True:
         chosen = foremost(waiting, wait_at, wait_channel, wait_amplitude, sites, done, delay, reach)
         if chosen < 0:
@@ -152,12 +162,23 @@ def _tick(  # type: ignore[no-untyped-def]
             continue
         count = _take(
             start + at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach,
-            neighbours, sites, component, clusters, cluster_unit, centre, inverse, offset,
+            sites, component, clusters, cluster_unit, centre, inverse, offset,
             unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-            ring, drift, stack, window, row, seen, short, feature, moved, scratch,
+            ring, drift, stack, patch, row, begin, seen, short, feature, moved, apart,
             out_at, out_channel, out_amplitude, out_unit, count, room,
         )  # fmt: skip
     return count
+
+
+@inlined
+def keep(x, first, stop, ring, start, channels):  # type: ignore[no-untyped-def]
+    """Copy frames of the block into the ring: those of all the ticks since the last in which a spike was taken, as nobody looks
+    in between; in C, where a block is a few frames, tick by tick."""
+    while first < stop:
+        at = (start + first) & (len(ring) - 1)
+        step = min(stop - first, len(ring) - at)
+        rows.move(x, first, ring, at, step, channels)
+        first += step
 
 
 @kernel
@@ -185,25 +206,32 @@ def process(  # type: ignore[no-untyped-def]
     count = 0
     sites = neighbour[:, :neighbours]
     start = np.int64(frame[0])
-    done, next_spike = 0, 0
-    while done < frames:
-        step = min(frames - done, TICK - (start + done) % TICK)
-        lanes.move(x, done, ring, (start + done) & (len(ring) - 1), step, channels)  # a tick ends where the ring does, or before
-        done += step
-        if (start + done) % TICK != 0:
-            break
-        next_spike = admit(
-            done - arrival, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel, wait_amplitude,
-            dropped, start, tick_of, tick_spikes, ticks, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
-        )  # fmt: skip
+    stack, short = scratch((STACK, 4), np.int64), scratch((SHORT, 3), np.int64)
+    patch = scratch((WIDTH * neighbours + 1, whole_frames(width + 2 * SHIFT)), np.int16)
+    row, begin = scratch((neighbours,), np.int64), scratch((neighbours,), np.int64)
+    seen = scratch((1, neighbours * feature_width + WIDTH16), np.int16)
+    feature, apart = scratch((dimensions,), np.int32), scratch((dimensions,), np.int64)
+    moved = scratch((centre.shape[1], centre.shape[2]), np.int64)
+    next_spike, copied = 0, 0
+    for done in range(TICK - start % TICK, frames + 1, TICK):
+        due = done - arrival
+        if (arriving[0] > 0 and arrive_at[0] <= due) or (next_spike < spikes and spike_at[next_spike] <= due):
+            next_spike = admit(
+                due, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel, wait_amplitude,
+                dropped, start, tick_of, tick_spikes, ticks, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
+            )  # fmt: skip
         if ripe(waiting, wait_at, done - delay):
+            keep(x, copied, done, ring, start, channels)
+            copied = done
             count = _tick(
-                learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
+                learned, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
                 sites, component, clusters, cluster_unit, centre, inverse, offset,
                 unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
                 ring, waiting, wait_at, wait_channel, wait_amplitude, drift,
+                stack, patch, row, begin, seen, short, feature, moved, apart,
                 start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
             )  # fmt: skip
+    keep(x, copied, frames, ring, start, channels)
     for i in range(next_spike, spikes):
         if expected(tick_of, tick_spikes, ticks, start + spike_at[i], dropped):
             wait(arriving, arrive_at, arrive_channel, arrive_amplitude, dropped, spike_at[i], spike_channel[i], spike_amplitude[i])

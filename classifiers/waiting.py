@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.fixed import kernel
+from pipeline.fixed import inlined, linked
 
 TICK = 16  # frames
 PER_TICK = 16  # spikes that one tick may bring: 24,000 a second at 24 kHz
 FRAME_MASK = (1 << 30) - 1
 
 
-@kernel
+@linked
 def wait(waiting, wait_at, wait_channel, wait_amplitude, dropped, at, channel, amplitude):  # type: ignore[no-untyped-def]
     """Put a spike on a list; where that is full, drop and count it."""
     w = waiting[0]
@@ -26,7 +26,7 @@ def wait(waiting, wait_at, wait_channel, wait_amplitude, dropped, at, channel, a
     waiting[0] += 1
 
 
-@kernel
+@linked
 def expected(tick_of, tick_spikes, ticks, frame, dropped):  # type: ignore[no-untyped-def]
     """Return whether a spike is among the first `PER_TICK` of its tick, else count it as dropped: so no list can be filled by one
     block that another cut of the stream would not fill."""
@@ -41,7 +41,7 @@ def expected(tick_of, tick_spikes, ticks, frame, dropped):  # type: ignore[no-un
     return True
 
 
-@kernel
+@linked
 def admit(  # type: ignore[no-untyped-def]
     due, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel, wait_amplitude, dropped,
     start, tick_of, tick_spikes, ticks, next_spike, spikes, spike_at, spike_channel, spike_amplitude,
@@ -65,7 +65,7 @@ def admit(  # type: ignore[no-untyped-def]
     return next_spike
 
 
-@kernel
+@linked
 def foremost(waiting, wait_at, wait_channel, wait_amplitude, sites, now, delay, reach):  # type: ignore[no-untyped-def]
     """Return the largest spike that has waited long enough and that no larger, later one nearby holds back; -1 if none.
 
@@ -88,7 +88,7 @@ def foremost(waiting, wait_at, wait_channel, wait_amplitude, sites, now, delay, 
     return chosen
 
 
-@kernel
+@inlined
 def ripe(waiting, wait_at, due):  # type: ignore[no-untyped-def]
     """Return whether a spike has waited since frame `due`."""
     oldest = due + 1

@@ -23,7 +23,7 @@ from numba import carray, cfunc, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from pipeline.fixed import inlined, linked
+from pipeline.fixed import inlined, merged
 from pipeline.fixed import kernel as compiled
 from pipeline.layout import layout, names
 from pipeline.machine_code import address_of_code
@@ -140,9 +140,9 @@ def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ..
 
     def compiled_now() -> Any:
         # inlined, so that only this function is compiled, under a name of its own, and not the kernel as well; Python passes more
-        # than 30 arguments as one tuple, which Numba does not inline: that is linked
+        # than 30 arguments as one tuple, which Numba does not inline: that is merged
         few = len(inspect.signature(kernel.py_func).parameters) <= 30
-        scope = {"kernel": (inlined if few else linked)(kernel.py_func), "carray": carray, "pointer": pointer}
+        scope = {"kernel": (inlined if few else merged)(kernel.py_func), "carray": carray, "pointer": pointer}
         scope |= {"__name__": kernel.__module__} | {name: getattr(np, name) for name in INTEGERS}
         return cfunc(types.int64(_WORDS, _WORDS), error_model="numpy")(_made(source, file, scope))
 

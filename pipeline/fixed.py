@@ -32,6 +32,12 @@ def linked(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(nogil=True, error_model="numpy")(function)
 
 
+def merged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper like `linked` into the one place that calls it: handing on dozens of arguments would take long, and so does
+    counting references to arrays, which the compiler leaves out where it sees that nobody owns them."""
+    return njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
 @inlined
 def saturate16(value: Any) -> Any:
     """Return `value` (int32) as int16, held at the ends of the range."""

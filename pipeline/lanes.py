@@ -12,7 +12,8 @@ registers, and the text of the kernel is that of one channel::
 
 Lanes know ``+``, ``-``, ``*``, ``<<``, ``>>`` (arithmetic), ``&``, ``|`` and ``^`` with other lanes or with an integer for all, all
 modulo 2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the
-low bits that the array's type holds.
+low bits that the array's type holds. Rows that fill no whole number of registers are in `rows`, twice the channels in `wide`, pairs
+of int16 in `pairs`, bytes in `lanes8`; `turning` exchanges channels and frames.
 """
 
 from __future__ import annotations
@@ -324,6 +325,22 @@ def some(_context: Any, a: Any) -> Any:
     return types.boolean(a), generate
 
 
+def _reduced(name: str) -> Callable[..., Any]:
+    def function(_context: Any, a: Any) -> Any:
+        def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            kind = ir.FunctionType(ir.IntType(a.bits), [arguments[0].type])
+            reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.{name}.v{a.count}i{a.bits}")
+            return builder.call(reduce, arguments)
+
+        return types.Integer.from_bitwidth(a.bits, True)(a), generate
+
+    return function
+
+
+least = _operation(_reduced("smin"))  # (a): the lowest of all lanes
+most = _operation(_reduced("smax"))  # (a): the highest of all lanes
+
+
 @_operation
 def bits(_context: Any, a: Any) -> Any:
     """Return an int64 whose bit i is set where lane i is not 0."""
@@ -349,99 +366,11 @@ splat64 = _operation(_splatter(lanes64))  # (integer): WIDTH / 2 times
 
 
 @inlined
-def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
-    """Return the sum of products of `count` int16 of two rows, int64; `count` is a multiple of `WIDTH16`.
-
-    Exact unless both hold -32768 twice in a row.
-    """
-    sums = splat64(0)
-    for m in range(0, count, WIDTH16):
-        sums = sums + widened(pair_products(load16(a, row, column + m), load16(b, b_row, b_column + m)))
-    return total(sums)
-
-
-@inlined
-def dot_any(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
-    """Return the sum of products of any number of int16 of two rows, int64; exact as `dot` is."""
-    whole = count - count % WIDTH16
-    result = dot(a, row, column, b, b_row, b_column, whole)
-    for m in range(whole, count):
-        result += np.int64(a[row, column + m]) * np.int64(b[b_row, b_column + m])
-    return result
-
-
-@inlined
 def copy(source, row, column, target, target_row, target_column, rows, columns):  # type: ignore[no-untyped-def]
     """Copy ``rows x columns`` values: channels that do not fill a register are worked on in an array that does."""
     for n in range(rows):
         for c in range(columns):
             target[target_row + n, target_column + c] = source[row + n, column + c]
-
-
-@inlined
-def move(source, row, target, target_row, rows, columns):  # type: ignore[no-untyped-def]
-    """Copy rows of `columns` int16, a register at a time where they fill one; the last register overlaps the one before."""
-    if columns < WIDTH16:
-        copy(source, row, 0, target, target_row, 0, rows, columns)
-        return
-    for n in range(rows):
-        for c in range(0, columns - WIDTH16, WIDTH16):
-            store(target, target_row + n, c, load16(source, row + n, c))
-        store(target, target_row + n, columns - WIDTH16, load16(source, row + n, columns - WIDTH16))
-
-
-def _turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """Exchange rows and columns of eight registers of 2 x 8 int16, each half by itself, by three rounds of interleaving."""
-    halves = [[8 * (i // 8) + (i % 8) // 2 + 16 * (i % 2) + up for i in range(16)] for up in (0, 4)]
-    for _ in range(3):
-        pairs = [(rows[i], rows[i + 4]) for i in range(4)]
-        rows = [builder.shuffle_vector(a, b, ir.Constant(vector(32, 16), half)) for a, b in pairs for half in halves]
-    return rows
-
-
-@_operation
-def turn_in(_context: Any, source: Any, row: Any, column: Any, target: Any, line: Any, at: Any) -> Any:  # noqa: ARG001
-    """Set ``target[line + c, at + r] = source[row + r, column + c]`` for `WIDTH16` rows and `WIDTH` columns of int16."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given, row, column, result, line, at = arguments
-        rows = []
-        for r in range(WIDTH):
-            halves = []
-            for half in (r, r + WIDTH):
-                place = builder.add(row, ir.Constant(row.type, half))
-                pointer, _, size = address(context, builder, signature.args[0], WIDTH, given, place, column)
-                halves.append(builder.load(pointer, align=size))
-            rows.append(builder.shuffle_vector(*halves, ir.Constant(vector(32, 16), list(range(16)))))
-        for c, turned in enumerate(_turned(builder, rows)):
-            place = builder.add(line, ir.Constant(line.type, c))
-            pointer, _, size = address(context, builder, signature.args[3], WIDTH16, result, place, at)
-            builder.store(turned, pointer, align=size)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
-
-
-@_operation
-def turn_out(_context: Any, source: Any, line: Any, at: Any, target: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
-    """Set ``target[row + r, column + c] = source[line + c, at + r]`` for `WIDTH16` rows and `WIDTH` columns of int16."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given, line, at, result, row, column = arguments
-        lines = []
-        for c in range(WIDTH):
-            place = builder.add(line, ir.Constant(line.type, c))
-            pointer, _, size = address(context, builder, signature.args[0], WIDTH16, given, place, at)
-            lines.append(builder.load(pointer, align=size))
-        for r, turned in enumerate(_turned(builder, lines)):
-            for half in (0, WIDTH):
-                part = builder.shuffle_vector(turned, turned, ir.Constant(vector(32, WIDTH), list(range(half, half + WIDTH))))
-                place = builder.add(row, ir.Constant(row.type, r + half))
-                pointer, _, size = address(context, builder, signature.args[3], WIDTH, result, place, column)
-                builder.store(part, pointer, align=size)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
 def across(

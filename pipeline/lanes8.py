@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -44,19 +43,3 @@ def half(_context: Any, value: Any, first: Any) -> Any:
         return builder.sext(part, vector(16))
 
     return lanes16(value, first), generate
-
-
-def _end(name: str) -> Any:
-    def function(_context: Any, value: Any) -> Any:  # noqa: ARG001
-        def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            kind = ir.FunctionType(ir.IntType(16), [arguments[0].type])
-            reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.{name}.v{WIDTH16}i16")
-            return builder.call(reduce, arguments)
-
-        return types.int16(lanes16), generate
-
-    return function
-
-
-least16 = _operation(_end("smin"))  # (int16 lanes): the least of them
-most16 = _operation(_end("smax"))  # (int16 lanes): the greatest of them

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import lanes
+from pipeline import lanes, turning
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel
 from pipeline.lanes import WIDTH, WIDTH16
-from pipeline.lanes8 import WIDTH8, half, least16, load8, most16, narrowed, splat8
+from pipeline.lanes8 import WIDTH8, half, load8, narrowed, splat8
 from pipeline.layout import blank, layout
 from pipeline.stage import INT16, Design, Parameters, Stage
 
@@ -59,7 +59,7 @@ def _turn_in(x, first, frames, tile, at, channels):  # type: ignore[no-untyped-d
     if frames == WIDTH16 and channels >= WIDTH:
         for c in range(0, channels, WIDTH):
             c = min(c, channels - WIDTH)  # the last eight channels overlap those before
-            lanes.turn_in(x, first, c, tile, c, at)
+            turning.turn_in(x, first, c, tile, c, at)
     else:
         for c in range(channels):
             for k in range(frames):
@@ -72,7 +72,7 @@ def _turn_out(tile, at, y, first, frames, channels):  # type: ignore[no-untyped-
     if frames == WIDTH16 and channels >= WIDTH:
         for c in range(0, channels, WIDTH):
             c = min(c, channels - WIDTH)
-            lanes.turn_out(tile, c, at, y, first, c)
+            turning.turn_out(tile, c, at, y, first, c)
     else:
         for c in range(channels):
             for k in range(frames):
@@ -86,7 +86,7 @@ def _range(tile, at, first, last):  # type: ignore[no-untyped-def]
     for c in range(first + 1, last):
         line = lanes.load16(tile, c, at)
         low, top = lanes.smaller(low, line), lanes.larger(top, line)
-    return np.int32(least16(low)), np.int32(most16(top))
+    return np.int32(lanes.least(low)), np.int32(lanes.most(top))
 
 
 @inlined
@@ -183,7 +183,7 @@ def process(mean, groups, in_order, begin, members, reciprocal, shift, _reserved
             if near[g] != NOWHERE:
                 above = _near_median(tile, a, b, near[g], bytes_of)
                 low, high = half(above, 0), half(above, WIDTH16)
-                least, most = least16(lanes.smaller(low, high)), most16(lanes.larger(low, high))
+                least, most = lanes.least(lanes.smaller(low, high)), lanes.most(lanes.larger(low, high))
                 found = least > -128 and most < 127
                 low, high = low + near[g], high + near[g]
                 near[g] += (np.int32(least) + np.int32(most)) >> 1
@@ -196,7 +196,7 @@ def process(mean, groups, in_order, begin, members, reciprocal, shift, _reserved
                     low = high = _median(tile, 0, a, b)
                     if wide == WIDTH8:
                         high = _median(tile, WIDTH16, a, b)
-                        least, most = least16(lanes.smaller(low, high)), most16(lanes.larger(low, high))
+                        least, most = lanes.least(lanes.smaller(low, high)), lanes.most(lanes.larger(low, high))
                         spread = np.int32(most) - np.int32(least)
                         is_near = SEVERAL <= b - a <= 127 and spread < 192  # that many still count in an int8
                         near[g] = (np.int32(least) + np.int32(most)) >> 1 if is_near else NOWHERE

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from pipeline import lanes, wide
+from pipeline import lanes, turning, wide
 from pipeline.lanes import WIDTH
 
 ENDS = np.array([-(2**31), 2**31 - 1, -1, 0, 1, -(2**30), 2**30, 12345], np.int32)
@@ -140,8 +140,8 @@ def test_operations_on_int16():
 
 @njit
 def turn(x, tile, y):
-    lanes.turn_in(x, 1, 2, tile, 3, 1)
-    lanes.turn_out(tile, 3, 1, y, 4, 0)
+    turning.turn_in(x, 1, 2, tile, 3, 1)
+    turning.turn_out(tile, 3, 1, y, 4, 0)
 
 
 def test_turning_exchanges_rows_and_columns_and_touches_nothing_else():

@@ -7,7 +7,7 @@ from numba import njit
 
 from pipeline import lanes
 from pipeline.lanes import WIDTH16
-from pipeline.lanes8 import WIDTH8, half, least16, load8, most16, narrowed, splat8
+from pipeline.lanes8 import WIDTH8, half, load8, narrowed, splat8
 
 ENDS = [-32768, -129, -128, -127, -1, 0, 1, 126, 127, 128, 32767]
 
@@ -30,7 +30,7 @@ def narrow(x, small, wide, ends):
         again = load8(small, n, 0)
         lanes.store(wide, n, 0, half(again, 0))
         lanes.store(wide, n, WIDTH16, half(again, WIDTH16))
-        ends[n, 0], ends[n, 1] = least16(a), most16(b)
+        ends[n, 0], ends[n, 1] = lanes.least(a), lanes.most(b)
 
 
 @njit
