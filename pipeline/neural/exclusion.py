@@ -30,7 +30,7 @@ import numpy as np
 from pipeline.blocks import SampleFormat, Spikes
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
-from pipeline.fixed import inlined, kernel
+from pipeline.fixed import inlined, kernel, merged
 from pipeline.layout import Field, blank, layout
 from pipeline.neural.detection import LAG, NO_CHANNEL, NO_TIME, NONE, misplaced
 from pipeline.neural.neighbours import nearest_channels
@@ -91,7 +91,7 @@ def _size(amplitude):  # type: ignore[no-untyped-def]
     return np.uint32(abs(np.int64(amplitude)))
 
 
-@kernel
+@merged
 def _beaten(near, sweep, refractory, reach, when, channel, amplitude, mark, count, i, number):  # type: ignore[no-untyped-def]
     """Say whether candidate `i` has a larger rival that was left before round `number`."""
     size = _size(amplitude[i])
@@ -110,7 +110,7 @@ def _beaten(near, sweep, refractory, reach, when, channel, amplitude, mark, coun
     return False
 
 
-@kernel
+@merged
 def _excluded(near, sweep, refractory, reach, when, channel, mark, count, i, number):  # type: ignore[no-untyped-def]
     """Say whether candidate `i` has a rival that was kept in round `number`."""
     kept = np.uint8(2 * number + 1)
@@ -127,7 +127,7 @@ def _excluded(near, sweep, refractory, reach, when, channel, mark, count, i, num
     return False
 
 
-@kernel
+@merged
 def _rebounds(near, rebound, ratio, when, channel, amplitude, mark, i):  # type: ignore[no-untyped-def]
     """Say whether candidate `i` is the undershoot of a kept one before it."""
     limit = np.uint64(_size(amplitude[i])) * np.uint64(ratio)
@@ -141,7 +141,7 @@ def _rebounds(near, rebound, ratio, when, channel, amplitude, mark, i):  # type:
     return False
 
 
-@kernel
+@merged
 def _decide(  # type: ignore[no-untyped-def]
     sweep, refractory, rounds, rebound, ratio, near, pending, decided, when, channel, amplitude, mark,
     complete, out_at, out_channel, out_amplitude, found,
@@ -174,7 +174,7 @@ def _decide(  # type: ignore[no-untyped-def]
     return found
 
 
-@kernel
+@merged
 def _forget(pending, decided, when, channel, amplitude, mark, oldest):  # type: ignore[no-untyped-def]
     """Take the candidates before frame `oldest` off the list."""
     count, gone = np.int64(pending[0]), 0

@@ -21,7 +21,7 @@ from pipeline import lanes
 from pipeline.blocks import SampleFormat
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
-from pipeline.fixed import inlined, kernel, quantise
+from pipeline.fixed import inlined, kernel, merged, quantise
 from pipeline.lanes import WIDTH16
 from pipeline.layout import blank, layout
 from pipeline.neural import noise
@@ -73,7 +73,7 @@ def _is_peak(before, now, after, low, high):  # type: ignore[no-untyped-def]
     return negative | ((now > high) & (now > before) & (now >= after))
 
 
-@kernel
+@merged
 def _row(before, now, after, low, high, frame, refractory, ready, at, channel, amplitude, count, channels):  # type: ignore[no-untyped-def]
     """Report the peaks of one frame, given its neighbours."""
     for c in range(channels):
@@ -102,7 +102,7 @@ def _peaks(x, n, c, low, high):  # type: ignore[no-untyped-def]
     return lanes.bits(negative | positive)
 
 
-@kernel
+@merged
 def _rows(x, first, last, low, high, flags, refractory, ready, at, channel, amplitude, count, channels):  # type: ignore[no-untyped-def]
     """Report the peaks of frames `first` to `last` - 1 of the block, all of whose neighbours are in it.
 
@@ -133,7 +133,7 @@ def _rows(x, first, last, low, high, flags, refractory, ready, at, channel, ampl
     return count
 
 
-@kernel
+@merged
 def _look(noise_stride, noise_learn, windows, seen, wait, counts, median, x, flags, first, frames, channels):  # type: ignore[no-untyped-def]
     """Count from frame `first` to the end of the block or of the noise window, whichever is nearer; return the frame after."""
     if windows[0] == 0:
@@ -161,14 +161,14 @@ def _look(noise_stride, noise_learn, windows, seen, wait, counts, median, x, fla
     return frames
 
 
-@kernel
+@merged
 def _update(factor, level, median, channels):  # type: ignore[no-untyped-def]
     """Set the levels that follow from the estimates, held at full scale."""
     for c in range(channels):
         level[c] = np.int16(noise_level(median[c], factor, FRACTION, 32767))
 
 
-@kernel
+@merged
 def _levels(fixed, negative, positive, level, low, high, channels):  # type: ignore[no-untyped-def]
     """Set the levels that peaks must be below and above."""
     for c in range(channels):
