@@ -11,7 +11,7 @@ from numba.core import cgutils
 
 from pipeline import lanes
 from pipeline.fixed import inlined
-from pipeline.lanes import WIDTH16, _operation, address, many
+from pipeline.lanes import WIDTH, WIDTH16, _operation, address, many
 
 
 @_operation
@@ -53,22 +53,27 @@ def move(source, row, target, target_row, rows, columns):  # type: ignore[no-unt
 
 
 @inlined
+def _products(a, b):  # type: ignore[no-untyped-def]
+    """Return the sums of four products each, int64, less 2: four times -32768 squared twice, which leaves int32, does not then."""
+    return lanes.widened(lanes.pair_products(a, b) - 1)
+
+
+@inlined
 def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
-    """Return the sum of products of any number of int16 of two rows, int64; exact unless
-    both hold -32768 twice in a row."""
+    """Return the sum of products of any number of int16 of two rows, int64."""
+    result = np.int64(0)
     if count < WIDTH16:
-        result = np.int64(0)
         for m in range(count):
             result += np.int64(a[row, column + m]) * np.int64(b[b_row, b_column + m])
         return result
     sums = lanes.splat64(0)
     for m in range(0, count - WIDTH16 + 1, WIDTH16):
-        sums = sums + lanes.widened(lanes.pair_products(lanes.load16(a, row, column + m), lanes.load16(b, b_row, b_column + m)))
+        sums = sums + _products(lanes.load16(a, row, column + m), lanes.load16(b, b_row, b_column + m))
     # the rest lies at the end of one more register, which overlaps those before
     end = count - WIDTH16
     rest = last(lanes.load16(a, row, column + end), count % WIDTH16)
-    sums = sums + lanes.widened(lanes.pair_products(rest, lanes.load16(b, b_row, b_column + end)))
-    return lanes.total(sums)
+    sums = sums + _products(rest, lanes.load16(b, b_row, b_column + end))
+    return lanes.total(sums) + WIDTH * (count // WIDTH16 + 1)
 
 
 @inlined
