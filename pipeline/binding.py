@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from pipeline.machine_code import address_of_code
 Kind = tuple[str, int]  # of an argument: type and dimensions of an array, in which the rows follow each other; ("", 0): an integer
 NUMBER: Kind = ("", 0)
 HEAD = 2  # words of a step before those of the block: the function's address, and where the addresses of its fields are
+OURS = ("pipeline", "sensors", "classifiers", "firmware", "bitspike")  # the packages whose files machine code may come from
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _WORDS = types.CPointer(types.int64)
 _ENTRIES: dict[tuple[str, str], tuple[Any, int]] = {}
@@ -78,16 +79,34 @@ def address_of(kind: Kind) -> Any:
     return address
 
 
+def _names(code: CodeType) -> set[str]:
+    """Return the names that a function's code uses, and that of the functions in it."""
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
 def _origin(function: Any, files: set[str], constants: dict[Any, list[int]]) -> None:
-    """Add the files of `function` and of all of ours that it may call, and the integers that each of them closes over."""
+    """Add the files of `function` and of all of ours that it may call, and the integers that each of them has from elsewhere.
+
+    That may be a kernel, an operation that Numba is taught (`intrinsic`), or what makes the code of one; by its name, or as
+    an attribute of a module.
+    """
     files.add(inspect.getfile(function))
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    constants[function] = [value for value in cells if isinstance(value, int)]
-    for used in [function.__globals__.get(name) for name in function.__code__.co_names] + cells:
-        if isinstance(used, ModuleType) and used.__name__.split(".")[0] == function.__module__.split(".")[0]:
-            files.add(str(used.__file__))
-        elif getattr(used, "py_func", function) not in constants:
-            _origin(used.py_func, files, constants)
+    names = _names(function.__code__)
+    used = [cell.cell_contents for cell in function.__closure__ or ()]
+    used += [function.__globals__.get(name) for name in sorted(names)]
+    for module in [one for one in used if isinstance(one, ModuleType)]:
+        used += [vars(module)[name] for name in sorted(names & vars(module).keys())]
+    constants[function] = [value for value in used if isinstance(value, int)]
+    ours = {*OURS, _root(function)}
+    for one in used:
+        called = getattr(one, "py_func", getattr(one, "__wrapped__", one))
+        if isinstance(called, FunctionType) and called not in constants and _root(called) in ours:
+            _origin(called, files, constants)
+
+
+def _root(function: Any) -> str:
+    return str(function.__module__).partition(".")[0]
 
 
 @cache

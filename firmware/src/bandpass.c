@@ -197,8 +197,8 @@ static void channel(const bs_bandpass_tables *tables, int32_t *state,
 int32_t bs_bandpass_init(const bs_bandpass_tables *tables, bs_bandpass_state *state)
 {
     bs_bandpass_reset(state);
-    return tables->sections >= 1 && tables->sections <= BS_BANDPASS_MAX_SECTIONS && tables->scale <= 30
-        && tables->shift >= 2 && tables->shift <= 30 ? 0 : BS_BAD_TABLES;
+    return tables->sections >= 1 && tables->sections <= BS_BANDPASS_MAX_SECTIONS && tables->gain >= 0
+        && tables->gain <= INT16_MAX && tables->scale <= 30 && tables->shift >= 2 && tables->shift <= 30 ? 0 : BS_BAD_TABLES;
 }
 
 void bs_bandpass_reset(bs_bandpass_state *state)

@@ -169,7 +169,7 @@ class Bandpass(Stage):
 
     @classmethod
     def design(cls, parameters: BandpassParameters, signal: SampleFormat, capacity: Capacity) -> Design:
-        """Place the poles, scale the sections, and prove that no value can leave 32 bits for any input."""
+        """Place the poles, scale the sections, and prove that no value can leave 32 bits for any input, rounding aside."""
         p = parameters
         high_hz = _high(p, signal.rate_hz)
         fraction = _fraction(p, signal)

@@ -138,7 +138,7 @@ def test_responses_are_those_of_the_filter(stage):
             t = np.arange(24_000) / rate
             x = np.rint(8000 * np.sin(2 * np.pi * hz * t)).astype(np.int16)[:, None]
             y = stage.process(bitspike.Samples(stage.position or 0, x)).data[12_000:, 0].astype(float)
-            scale = 2.0 ** int(stage.tables["headroom"] - stage.tables["shift"])
+            scale = 2.0 ** stage.proofs["fractional bits of the output"]
             assert np.std(y) / scale * np.sqrt(2) / 8000 == pytest.approx(quantised, rel=2e-3)
 
 

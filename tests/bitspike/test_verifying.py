@@ -112,8 +112,8 @@ def test_only_the_stage_that_is_wrong_is_named(tmp_path):
     got = FILTERS.steps[1].stage(FILTERS.steps[1].parameters, host.formats["adc"], engine=engine).process(codes).data
     frame, channel = (int(i) for i in np.argwhere(got != expected)[0])
     place = f"sample {frame}, channel {channel}: {got[frame, channel]}, on the host {expected[frame, channel]}"
-    assert band.first.startswith(f"band (bandpass) on native: {place}; its tables: sections = 2, headroom = ")
-    assert f"headroom = {int(right.tables['headroom'])}" in band.first
+    assert band.first.startswith(f"band (bandpass) on native: {place}; its tables: sections = 2, gain = ")
+    assert f"gain = {int(right.tables['gain'])}" in band.first
 
 
 def test_spikes_that_differ(tmp_path):

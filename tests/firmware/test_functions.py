@@ -23,7 +23,7 @@ DAMAGE = {  # scalar fields and values that no design gives them
     "adc": {"gain": -1, "shift": 30, "coupling": 0, "low": 1, "top": 40_000},
     "artefact": {"rail_samples": 256, "rail_channels": 0, "hold": 0, "fixed": 65_536, "noise_stride": 0, "noise_learn": 17},
     "background": {"window": 0, "neighbours": 9, "width": 65, "height": 49},
-    "bandpass": {"sections": 5, "scale": 31, "shift": 1},
+    "bandpass": {"sections": 5, "gain": 32_768, "scale": 31, "shift": 1},
     "biquad": {"sections": 9, "post_shift": 14},
     "components": {"width": 129, "neighbours": 0, "count": 9},
     "correlation": {"window": 1_000_001, "radius": 4, "support": 0, "width": 0, "height": 49},

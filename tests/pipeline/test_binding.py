@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from pipeline.binding import Step, _source, _version
+from pipeline import binding
+from pipeline.binding import Step, _origin, _source, _version
 from pipeline.fixed import inlined, kernel
 from pipeline.layout import blank, layout
 
@@ -94,22 +97,63 @@ def test_tables_and_state_live_as_long_as_the_step():
     assert out[0] == -3 + 5
 
 
-def test_machine_code_is_marked_with_every_file_it_comes_from(tmp_path, monkeypatch):
-    """Numba caches by the kernel's own file; a change in a helper's file must give another name, or old code would run."""
+HELPERS = {  # by file: a text, and what is changed in it
+    "other_inlined": ("from pipeline.fixed import inlined\n\n@inlined\ndef twice(v):\n    return 2 * v\n", ("2 * v", "3 * v")),
+    "other_constants": ("FIVE = 5\n", ("= 5", "= 6")),
+    "other_emitted": ("def emitted(builder, value):\n    return builder.neg(value)\n", ("neg", "not_")),
+    "other_operations": (
+        "from numba.extending import intrinsic\nfrom other_emitted import emitted\n\n@intrinsic\ndef turned(context, v):\n"
+        "    def generate(context, builder, signature, arguments):\n        return emitted(builder, arguments[0])\n"
+        "    return v(v), generate\n",
+        ("arguments[0]", "arguments[-1]"),
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", HELPERS)
+def test_machine_code_is_marked_with_all_that_it_comes_from(changed, tmp_path, monkeypatch):
+    """Numba caches by the kernel's own file; a change in a helper's must give another name, or old code would run.
+
+    The helper is called by its name or through its module, and may be an operation of which another file makes the code.
+    """
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "shared_helper.py").write_text("from pipeline.fixed import inlined\n\n@inlined\ndef twice(v):\n    return 2 * v\n")
+    for name, (text, _) in HELPERS.items():
+        (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "its_kernel.py").write_text(
-        "from pipeline.fixed import inlined, kernel\nfrom shared_helper import twice\n\n"
-        "@kernel\ndef run(gain, limit, taps, grid, count, rows, x):\n    return twice(x[0])\n"
+        "import other_operations\nfrom pipeline.fixed import kernel\nfrom other_constants import FIVE\n"
+        "from other_inlined import twice\n\n"
+        "@kernel\ndef run(gain, limit, taps, grid, count, rows, x):\n"
+        "    return twice(x[0]) + FIVE * other_operations.turned(x[0])\n"
     )
+    monkeypatch.setattr(binding, "OURS", ("its_kernel", *HELPERS))
+    names = ("its_kernel", *HELPERS)
     run = importlib.import_module("its_kernel").run
     before = _source(run, TABLES, STATE, KINDS)
-    helper = tmp_path / "shared_helper.py"
-    helper.write_text(helper.read_text().replace("2 * v", "3 * v"))
-    _version.cache_clear()
-    assert _source(run, TABLES, STATE, KINDS) != before
     tables, state = example()
-    assert Step(run, tables, state)(np.array([21], np.int16)) == 42
+    assert Step(run, tables, state)(np.array([21], np.int16)) == 42 - 5 * 21
+    helper = tmp_path / f"{changed}.py"
+    assert HELPERS[changed][1][0] in helper.read_text()
+    helper.write_text(helper.read_text().replace(*HELPERS[changed][1]))
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.invalidate_caches()
+    _version.cache_clear()
+    assert _source(importlib.import_module("its_kernel").run, TABLES, STATE, KINDS) != before
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_every_kernel_of_a_stage_is_marked_with_the_files_of_its_operations():
+    from classifiers.sorting import process
+    from pipeline.neural.bandpass import KERNELS
+
+    for kernel_of, expected in (
+        (KERNELS[1], {"lanes", "wide"}),
+        (process, {"lanes", "rows", "turning", "memory", "patch", "fitting"}),
+    ):
+        files: set[str] = set()
+        _origin(kernel_of.py_func, files, {})
+        assert expected <= {Path(file).stem for file in files}
 
 
 def made(factor, hidden):

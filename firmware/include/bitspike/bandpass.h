@@ -8,7 +8,7 @@
 
 typedef struct {                            /* what the parameters become */
     uint32_t sections;                      /* 1 to BS_BANDPASS_MAX_SECTIONS */
-    int32_t gain;                           /* of the whole filter, with 2^scale: what its input is multiplied by */
+    int32_t gain;                           /* of the whole filter, with 2^scale: what its input is multiplied by, 0 to 32767 */
     uint32_t scale;
     uint32_t shift;                         /* of the last section's value to the output, 2 or more */
     int32_t c1[BS_BANDPASS_MAX_SECTIONS];   /* Q29: -a1 */
