@@ -13,7 +13,7 @@ registers, and the text of the kernel is that of one channel::
 Lanes know ``+``, ``-``, ``*``, ``<<``, ``>>`` (arithmetic), ``&``, ``|`` and ``^`` with other lanes or with an integer for all, all
 modulo 2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the
 low bits that the array's type holds. Rows that fill no whole number of registers are in `rows`, twice the channels in `wide`, pairs
-of int16 in `pairs`, bytes in `lanes8`; `turning` exchanges channels and frames.
+of int16 in `pairs`, bytes in `lanes8`; `turning` exchanges channels and frames, `across` goes over all channels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -31,9 +30,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 from pipeline.fixed import INT16_MAX, INT16_MIN, inlined
 
 WIDTH, WIDTH16 = 8, 16  # lanes of int32, of int16
-LINE = 32  # int16 of one line of memory
-TILE = 256  # frames that are worked on for all channels before going on, so that they are still in the cache
-_operation: Any = intrinsic
+operation: Any = intrinsic  # a function for kernels that says itself what code it is
 
 
 def vector(bits: int, count: int = 0) -> ir.VectorType:
@@ -66,25 +63,30 @@ def has_avx2(context: Any) -> bool:
     return "+avx2" in context.codegen().magic_tuple()[2].split(",")
 
 
+def shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    """Return these lanes of a and, counted on from its last one, of b."""
+    return builder.shuffle_vector(a, b, ir.Constant(vector(32, len(order)), order))
+
+
 def many(builder: Any, value: Any, kind: ir.VectorType = LANES) -> Any:
     """Return `value` (any integer) in every lane."""
     element = kind.element
     if value.type.width != element.width:
         value = (builder.trunc if value.type.width > element.width else builder.sext)(value, element)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, one, ir.Constant(vector(32, kind.count), [0] * kind.count))
+    return shuffled(builder, one, one, [0] * kind.count)
 
 
-def _operator(operation: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
-    @type_callable(operation)
+def _operator(symbol: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
+    @type_callable(symbol)
     def typer(_context: Any) -> Any:
         return lambda a, b: a if isinstance(a, Lanes) and (a is b or isinstance(b, types.Integer)) else None
 
-    @lower_builtin(operation, Lanes, Lanes)
+    @lower_builtin(symbol, Lanes, Lanes)
     def with_lanes(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return emit(builder, *arguments)
 
-    @lower_builtin(operation, Lanes, types.Integer)
+    @lower_builtin(symbol, Lanes, types.Integer)
     def with_integer(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return emit(builder, arguments[0], many(builder, arguments[1], arguments[0].type))
 
@@ -109,7 +111,9 @@ def address(context: Any, builder: Any, kind: Any, count: int, given: Any, row: 
     return builder.bitcast(cgutils.pointer_add(builder, array.data, offset), elements.as_pointer()), elements, size
 
 
-def _loader(kind: Lanes) -> Callable[..., Any]:
+def loader(kind: Lanes) -> Callable[..., Any]:
+    """Return the making of ``(array, row, column)``: as many of a row, from a column on, as `kind` holds."""
+
     def load(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointer, elements, size = address(context, builder, signature.args[0], kind.count, *arguments)
@@ -121,11 +125,11 @@ def _loader(kind: Lanes) -> Callable[..., Any]:
     return load
 
 
-load = _operation(_loader(lanes))  # (array, row, column): ``array[row, column : column + WIDTH]``, int16 or int32
-load16 = _operation(_loader(lanes16))  # (array, row, column): ``array[row, column : column + WIDTH16]``, int16
+load = operation(loader(lanes))  # (array, row, column): ``array[row, column : column + WIDTH]``, int16 or int32
+load16 = operation(loader(lanes16))  # (array, row, column): ``array[row, column : column + WIDTH16]``, int16
 
 
-@_operation
+@operation
 def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ARG001
     """Set ``array[row, column : column + the lanes of value]`` (int16 or int32) to the low bits of `value`."""
 
@@ -144,22 +148,9 @@ def change(x, n, before, m, column, gain):  # type: ignore[no-untyped-def]
     return (load(x, n, column) - load(before, m, column)) * gain
 
 
-@_operation
-def fetch(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
-    """Ask for the line of memory with ``array[row, column]``, which may lie anywhere, without waiting for it."""
+def splatter(kind: Lanes) -> Callable[..., Any]:
+    """Return the making of ``(integer)``: in all lanes of `kind`."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = address(context, builder, signature.args[0], 1, *arguments)[0]
-        byte, hint = ir.IntType(8).as_pointer(), [ir.IntType(32)(value) for value in (0, 3, 1)]  # to read, often, as data
-        kind = ir.FunctionType(ir.VoidType(), [byte, *(value.type for value in hint)])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [builder.bitcast(pointer, byte), *hint])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), generate
-
-
-def _splatter(kind: Lanes) -> Callable[..., Any]:
     def splat(_context: Any, value: Any) -> Any:
         def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             return many(builder, arguments[0], vector(kind.bits))
@@ -169,8 +160,8 @@ def _splatter(kind: Lanes) -> Callable[..., Any]:
     return splat
 
 
-splat = _operation(_splatter(lanes))  # (integer): `WIDTH` times
-splat16 = _operation(_splatter(lanes16))  # (integer): `WIDTH16` times
+splat = operation(splatter(lanes))  # (integer): `WIDTH` times
+splat16 = operation(splatter(lanes16))  # (integer): `WIDTH16` times
 
 
 def _lower(builder: Any, a: Any, b: Any) -> Any:
@@ -196,23 +187,24 @@ def _of_two(emit: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
     return function
 
 
-smaller = _operation(_of_two(_lower))  # (a, b): the lower of each two lanes
-larger = _operation(_of_two(_higher))  # (a, b): the higher of each two lanes
-less = _operation(_of_two(lambda builder, a, b: builder.sext(builder.icmp_signed("<", a, b), a.type)))  # (a, b): -1 where a < b
+smaller = operation(_of_two(_lower))  # (a, b): the lower of each two lanes
+larger = operation(_of_two(_higher))  # (a, b): the higher of each two lanes
+less = operation(_of_two(lambda builder, a, b: builder.sext(builder.icmp_signed("<", a, b), a.type)))  # (a, b): -1 where a < b
 
 
-@_operation
-def difference16(_context: Any, a: Any, b: Any) -> Any:
-    """Return ``a - b`` of int16 lanes, held within the range of int16."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+def _saturated(name: str) -> Callable[..., Any]:
+    def emit(builder: Any, a: Any, b: Any) -> Any:
         kind = ir.FunctionType(LANES16, [LANES16, LANES16])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.ssub.sat.v{WIDTH16}i16"), arguments)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.sat.v{WIDTH16}i16"), [a, b])
 
-    return lanes16(a, b), generate
+    return _of_two(emit)
 
 
-@_operation
+difference16 = operation(_saturated("ssub"))  # (a, b): ``a - b`` of int16 lanes, held within the range of int16
+excess16 = operation(_saturated("usub"))  # (a, b): ``a - b`` of lanes that hold uint16, 0 where b is the larger
+
+
+@operation
 def chosen(_context: Any, mask: Any, a: Any, b: Any) -> Any:
     """Return a where `mask` is not 0, else b."""
 
@@ -223,7 +215,7 @@ def chosen(_context: Any, mask: Any, a: Any, b: Any) -> Any:
     return a(mask, a, b), generate
 
 
-@_operation
+@operation
 def clipped(_context: Any, value: Any, low: Any, top: Any) -> Any:
     """Return the lanes held within `low` and `top`, two integers."""
 
@@ -239,7 +231,7 @@ def store_held(array, row, column, value):  # type: ignore[no-untyped-def]
     store(array, row, column, clipped(value, INT16_MIN, INT16_MAX))
 
 
-@_operation(prefer_literal=True)
+@operation(prefer_literal=True)
 def two_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, shift: Any) -> Any:
     """Return ``(a ka + b kb) >> shift``: a, b lanes; ka, kb int32 for all; the sum int64; the result its low 32 bits.
 
@@ -260,8 +252,8 @@ def two_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, shift: Any) ->
             odd = builder.add(odd, builder.mul(builder.ashr(v, half), k))
         low = builder.lshr(even, ir.Constant(pairs, [bits] * pairs.count))
         high = builder.shl(odd, ir.Constant(pairs, [32 - bits] * pairs.count))
-        pick = ir.Constant(vector(32, a.count), [i + a.count * (i & 1) for i in range(a.count)])
-        return builder.shuffle_vector(builder.bitcast(low, kind), builder.bitcast(high, kind), pick)
+        order = [i + a.count * (i & 1) for i in range(a.count)]
+        return shuffled(builder, builder.bitcast(low, kind), builder.bitcast(high, kind), order)
 
     return a(a, ka, b, kb, shift), generate
 
@@ -273,11 +265,10 @@ def pairs_multiplied(context: Any, builder: Any, a: Any, b: Any) -> Any:
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.wd"), [a, b])
     x, y = (builder.sext(value, vector(32, WIDTH16)) for value in (a, b))
     product = builder.mul(x, y)
-    even, odd = (ir.Constant(LANES, list(range(first, WIDTH16, 2))) for first in (0, 1))
-    return builder.add(builder.shuffle_vector(product, product, even), builder.shuffle_vector(product, product, odd))
+    return builder.add(*(shuffled(builder, product, product, list(range(first, WIDTH16, 2))) for first in (0, 1)))
 
 
-@_operation
+@operation
 def pair_products(_context: Any, a: Any, b: Any) -> Any:
     """Return ``a[2 i] b[2 i] + a[2 i + 1] b[2 i + 1]`` of int16 lanes as int32 lanes; only four times -32768 leaves int32."""
 
@@ -287,19 +278,18 @@ def pair_products(_context: Any, a: Any, b: Any) -> Any:
     return lanes(a, b), generate
 
 
-@_operation
+@operation
 def widened(_context: Any, a: Any) -> Any:
     """Return the sums of lane i and lane i + `WIDTH` / 2, int64."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        halves = (ir.Constant(vector(32, WIDTH // 2), list(range(first, first + WIDTH // 2))) for first in (0, WIDTH // 2))
-        low, high = (builder.sext(builder.shuffle_vector(arguments[0], arguments[0], half), PAIRS) for half in halves)
-        return builder.add(low, high)
+        halves = (list(range(first, first + WIDTH // 2)) for first in (0, WIDTH // 2))
+        return builder.add(*(builder.sext(shuffled(builder, arguments[0], arguments[0], half), PAIRS) for half in halves))
 
     return lanes64(a), generate
 
 
-@_operation
+@operation
 def total(_context: Any, a: Any) -> Any:
     """Return the sum of all lanes, modulo what one lane holds."""
 
@@ -307,14 +297,13 @@ def total(_context: Any, a: Any) -> Any:
         value, count = arguments[0], signature.args[0].count
         while count > 1:
             count //= 2
-            low, high = (ir.Constant(vector(32, count), list(range(first, first + count))) for first in (0, count))
-            value = builder.add(builder.shuffle_vector(value, value, low), builder.shuffle_vector(value, value, high))
+            value = builder.add(*(shuffled(builder, value, value, list(range(i, i + count))) for i in (0, count)))
         return builder.extract_element(value, ir.IntType(32)(0))
 
     return types.Integer.from_bitwidth(a.bits, True)(a), generate
 
 
-@_operation
+@operation
 def some(_context: Any, a: Any) -> Any:
     """Return whether any lane is not 0."""
 
@@ -337,11 +326,11 @@ def _reduced(name: str) -> Callable[..., Any]:
     return function
 
 
-least = _operation(_reduced("smin"))  # (a): the lowest of all lanes
-most = _operation(_reduced("smax"))  # (a): the highest of all lanes
+least = operation(_reduced("smin"))  # (a): the lowest of all lanes
+most = operation(_reduced("smax"))  # (a): the highest of all lanes
 
 
-@_operation
+@operation
 def bits(_context: Any, a: Any) -> Any:
     """Return an int64 whose bit i is set where lane i is not 0."""
 
@@ -352,7 +341,7 @@ def bits(_context: Any, a: Any) -> Any:
     return types.int64(a), generate
 
 
-@_operation
+@operation
 def lowest(_context: Any, value: Any) -> Any:  # noqa: ARG001
     """Return the number of the lowest bit that is set in an int64, which must not be 0."""
 
@@ -362,65 +351,4 @@ def lowest(_context: Any, value: Any) -> Any:  # noqa: ARG001
     return types.int64(types.int64), generate
 
 
-splat64 = _operation(_splatter(lanes64))  # (integer): WIDTH / 2 times
-
-
-@inlined
-def copy(source, row, column, target, target_row, target_column, rows, columns):  # type: ignore[no-untyped-def]
-    """Copy ``rows x columns`` values: channels that do not fill a register are worked on in an array that does."""
-    for n in range(rows):
-        for c in range(columns):
-            target[target_row + n, target_column + c] = source[row + n, column + c]
-
-
-def across(
-    run: Callable[..., Any], rows: int, kind: Any = np.int32, run_wide: Callable[..., Any] | None = None
-) -> Callable[..., Any]:
-    """Return ``apply(tables, state, x, y, frames, channels)``, which takes `run` over all channels.
-
-    Parameters
-    ----------
-    run : callable
-        Inlined ``run(tables, state, x, y, frames, column)``: filters `WIDTH` channels from `column` on, x: int16 [frames, channels]
-        -> y, and leaves in state: `kind` [rows, channels] what the next frame needs. `tables` is a tuple of what it likes.
-    rows : int
-        Rows of the state that `run` uses.
-    kind : type
-        Of the state: np.int32 or np.int16.
-    run_wide : callable, optional
-        The same for 2 `WIDTH` channels, which takes as many of them as it can.
-    """
-    wide, run_two = (0, run) if run_wide is None else (2 * WIDTH, run_wide)
-
-    @inlined
-    def apply(tables, state, x, y, frames, channels):  # type: ignore[no-untyped-def]
-        rest, narrow = channels % WIDTH, channels < WIDTH
-        spare = np.empty((2, TILE if narrow else 0, WIDTH), np.int16)
-        kept = np.empty((rows, WIDTH), kind)
-        for first in range(0, frames, TILE):
-            length = min(frames - first, TILE)
-            for n in range(first, first + length):  # in order: memory is slow at the columns that are gone along below
-                for c in range(0, channels, LINE):
-                    fetch(x, n, c)
-            if narrow:  # channels that fill no register are worked on in arrays that do
-                copy(state, 0, 0, kept, 0, 0, rows, channels)
-                copy(x, first, 0, spare[0], 0, 0, length, channels)
-            elif rest != 0:
-                copy(state, 0, channels - WIDTH, kept, 0, 0, rows, WIDTH - rest)
-            c = 0 if rest == 0 else -WIDTH
-            while c < channels - rest:
-                if wide > 0 and c >= 0 and c + wide <= channels - rest:
-                    run_two(tables, state, x[first:], y[first:], length, c)
-                    c += wide
-                    continue
-                memory, given, result = (kept, spare[0], spare[1]) if narrow else (state, x[first:], y[first:])
-                # the last eight channels overlap those before and go first, as the state of both is then that before the tile
-                run(tables, memory, given, result, length, c if c >= 0 else 0 if narrow else channels - WIDTH)
-                if c < 0 and not narrow:
-                    copy(kept, 0, 0, state, 0, channels - WIDTH, rows, WIDTH - rest)
-                c += WIDTH
-            if narrow:
-                copy(kept, 0, 0, state, 0, 0, rows, channels)
-                copy(spare[1], 0, 0, y, first, 0, length, channels)
-
-    return apply
+splat64 = operation(splatter(lanes64))  # (integer): WIDTH / 2 times

@@ -6,24 +6,22 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from pipeline.lanes import WIDTH16, Lanes, _loader, _splatter, lanes16, vector
+from pipeline.lanes import WIDTH16, Lanes, lanes16, loader, operation, shuffled, splatter, vector
 
 WIDTH8 = 2 * WIDTH16
-_operation: Any = intrinsic
 lanes8 = Lanes(8)
 
-load8 = _operation(_loader(lanes8))  # (array, row, column): ``array[row, column : column + WIDTH8]``, int8
-splat8 = _operation(_splatter(lanes8))  # (integer): `WIDTH8` times
+load8 = operation(loader(lanes8))  # (array, row, column): ``array[row, column : column + WIDTH8]``, int8
+splat8 = operation(splatter(lanes8))  # (integer): `WIDTH8` times
 
 
-@_operation
+@operation
 def narrowed(_context: Any, a: Any, b: Any) -> Any:
     """Return the int16 lanes of a, then those of b, each held within int8."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        both = builder.shuffle_vector(*arguments, ir.Constant(vector(32, WIDTH8), list(range(WIDTH8))))
+        both = shuffled(builder, arguments[0], arguments[1], list(range(WIDTH8)))
         for name, end in (("smax", -128), ("smin", 127)):
             kind = ir.FunctionType(both.type, [both.type] * 2)
             function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{WIDTH8}i16")
@@ -33,13 +31,12 @@ def narrowed(_context: Any, a: Any, b: Any) -> Any:
     return lanes8(a, b), generate
 
 
-@_operation(prefer_literal=True)
+@operation(prefer_literal=True)
 def half(_context: Any, value: Any, first: Any) -> Any:
     """Return the int8 lanes from `first` on, a constant, as int16 lanes."""
     picked = list(range(first.literal_value, first.literal_value + WIDTH16))
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        part = builder.shuffle_vector(arguments[0], arguments[0], ir.Constant(vector(32, WIDTH16), picked))
-        return builder.sext(part, vector(16))
+        return builder.sext(shuffled(builder, arguments[0], arguments[0], picked), vector(16))
 
     return lanes16(value, first), generate

@@ -2,7 +2,6 @@
 
 `zipped` and `packed` keep the order that processors do this in, which is not that of the channels: eight of sixteen lanes are 0
 to 3 and 8 to 11, the others 4 to 7 and 12 to 15. `packed` takes it back, and `crossed` brings lanes of int32 into it and out of it.
-`excess` tells what is beyond a level.
 """
 
 from __future__ import annotations
@@ -13,16 +12,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from pipeline.fixed import inlined
-from pipeline.lanes import LANES16, WIDTH, WIDTH16, _operation, lanes, lanes16, load16, many, splat, store, vector
+from pipeline.fixed import INT16_MAX, INT16_MIN, inlined
+from pipeline.lanes import LANES16, WIDTH, WIDTH16, held, lanes, lanes16, load16, many, operation, shuffled, splat, store, vector
 
 QUARTER = WIDTH16 // 4
-
-
-def _pick(numbers: list[int]) -> Any:
-    return ir.Constant(vector(32, len(numbers)), numbers)
 
 
 def _turned(kind: Any, to: Any) -> Callable[..., Any]:
@@ -35,7 +29,7 @@ def _turned(kind: Any, to: Any) -> Callable[..., Any]:
     return function
 
 
-halves = _operation(_turned(lanes16, LANES16))  # (int32 lanes): each as two int16, the low one first
+halves = operation(_turned(lanes16, LANES16))  # (int32 lanes): each as two int16, the low one first
 
 
 @inlined
@@ -44,7 +38,7 @@ def splat_pair(a, b):  # type: ignore[no-untyped-def]
     return halves(splat(np.int32(np.int32(b) << np.int32(16)) | (np.int32(a) & np.int32(0xFFFF))))
 
 
-@_operation
+@operation
 def load_pair(_context: Any, array: Any, row: Any) -> Any:  # noqa: ARG001
     """Return the int16 ``array[row], array[row + 1]``, `WIDTH` times in turn."""
 
@@ -63,7 +57,7 @@ def _two(kind: Any, first: list[int], second: list[int]) -> Callable[..., Any]:
         result = types.UniTuple(kind, 2)
 
         def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            values = [builder.shuffle_vector(*arguments, _pick(numbers)) for numbers in (first, second)]
+            values = [shuffled(builder, arguments[0], arguments[1], numbers) for numbers in (first, second)]
             return context.make_tuple(builder, result, values)
 
         return result(a, b), generate
@@ -72,43 +66,29 @@ def _two(kind: Any, first: list[int], second: list[int]) -> Callable[..., Any]:
 
 
 _PARTS = [[p + i for p in (first, first + WIDTH16 // 2) for i in range(QUARTER)] for first in (0, QUARTER)]
-zipped = _operation(_two(lanes16, *([i + up for i in part for up in (0, WIDTH16)] for part in _PARTS)))  # (a, b): pairs of lanes
+zipped = operation(_two(lanes16, *([i + up for i in part for up in (0, WIDTH16)] for part in _PARTS)))  # (a, b): pairs of lanes
 _CROSSED = [[first + i for first in (up, up + WIDTH) for i in range(QUARTER)] for up in (0, QUARTER)]
-crossed = _operation(_two(lanes, *_CROSSED))  # (a, b): the lower halves of both, the upper halves of both; twice is as before
+crossed = operation(_two(lanes, *_CROSSED))  # (a, b): the lower halves of both, the upper halves of both; twice is as before
 
 
-@_operation
+@operation
 def odd_from(_context: Any, a: Any, b: Any) -> Any:
     """Return the even lanes of a, the odd ones of b."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.shuffle_vector(*arguments, _pick([i + WIDTH16 * (i % 2) for i in range(WIDTH16)]))
+        return shuffled(builder, arguments[0], arguments[1], [i + WIDTH16 * (i % 2) for i in range(WIDTH16)])
 
     return lanes16(a, b), generate
 
 
-@_operation
+@operation
 def packed(_context: Any, a: Any, b: Any) -> Any:
     """Return the int32 lanes of two registers in one of int16, held within the range; in the order that `zipped` takes apart."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        value = builder.shuffle_vector(*arguments, _pick(_CROSSED[0] + _CROSSED[1]))
-        wide = vector(32, WIDTH16)
-        top, low = (ir.Constant(wide, [end] * WIDTH16) for end in (2**15 - 1, -(2**15)))
-        value = builder.select(builder.icmp_signed("<", value, top), value, top)
-        value = builder.select(builder.icmp_signed(">", value, low), value, low)
-        return builder.trunc(value, LANES16)
-
-    return lanes16(a, b), generate
-
-
-@_operation
-def excess(_context: Any, a: Any, b: Any) -> Any:
-    """Return ``a - b`` of lanes that hold uint16, 0 where b is the larger."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(LANES16, [LANES16, LANES16])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.usub.sat.v{WIDTH16}i16"), arguments)
+        value = shuffled(builder, arguments[0], arguments[1], _CROSSED[0] + _CROSSED[1])
+        least, most = (ir.Constant(vector(32, WIDTH16), [end] * WIDTH16) for end in (INT16_MIN, INT16_MAX))
+        return builder.trunc(held(builder, value, least, most), LANES16)
 
     return lanes16(a, b), generate
 

@@ -10,11 +10,12 @@ from numba import types
 from numba.core import cgutils
 
 from pipeline import lanes
+from pipeline.across import copy
 from pipeline.fixed import inlined
-from pipeline.lanes import WIDTH, WIDTH16, _operation, address, many
+from pipeline.lanes import WIDTH, WIDTH16, address, many, operation
 
 
-@_operation
+@operation
 def last(_context: Any, value: Any, count: Any) -> Any:  # noqa: ARG001
     """Return the last `count` lanes of `value`, and 0 in those before."""
 
@@ -27,7 +28,7 @@ def last(_context: Any, value: Any, count: Any) -> Any:  # noqa: ARG001
     return value(value, types.int64), generate
 
 
-@_operation
+@operation
 def _copy(_context: Any, source: Any, row: Any, target: Any, target_row: Any, rows: Any) -> Any:  # noqa: ARG001
     """Copy whole rows of the same length and type from one array to another, without gaps in either."""
 
@@ -49,7 +50,7 @@ def move(source, row, target, target_row, rows, columns):  # type: ignore[no-unt
     if source.shape[1] == columns and target.shape[1] == columns:
         _copy(source, row, target, target_row, rows)
     else:
-        lanes.copy(source, row, 0, target, target_row, 0, rows, columns)
+        copy(source, row, 0, target, target_row, 0, rows, columns)
 
 
 @inlined

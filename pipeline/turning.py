@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 
-from pipeline.lanes import WIDTH, WIDTH16, _operation, address, vector
+from pipeline.lanes import WIDTH, WIDTH16, address, operation, shuffled
+
+ALL, LOW, HIGH = (list(range(*ends)) for ends in ((WIDTH16,), (WIDTH,), (WIDTH, WIDTH16)))
+TWOS = [r + half for r in range(WIDTH) for half in (0, WIDTH)]  # the rows of two halves of each register
 
 
 def _turned(builder: Any, rows: list[Any]) -> list[Any]:
@@ -15,50 +18,44 @@ def _turned(builder: Any, rows: list[Any]) -> list[Any]:
     halves = [[8 * (i // 8) + (i % 8) // 2 + 16 * (i % 2) + up for i in range(16)] for up in (0, 4)]
     for _ in range(3):
         pairs = [(rows[i], rows[i + 4]) for i in range(4)]
-        rows = [builder.shuffle_vector(a, b, ir.Constant(vector(32, 16), half)) for a, b in pairs for half in halves]
+        rows = [shuffled(builder, a, b, half) for a, b in pairs for half in halves]
     return rows
 
 
-@_operation
+def _places(context: Any, builder: Any, kind: Any, given: tuple[Any, Any, Any], count: int, rows: list[int]) -> Iterator[Any]:
+    """Say where `count` int16 from the `given` (array, row, column) on lie, that many rows further."""
+    array, row, column = given
+    for r in rows:
+        yield address(context, builder, kind, count, array, builder.add(row, row.type(r)), column)[0]
+
+
+@operation
 def turn_in(_context: Any, source: Any, row: Any, column: Any, target: Any, line: Any, at: Any) -> Any:  # noqa: ARG001
     """Set ``target[line + c, at + r] = source[row + r, column + c]`` for `WIDTH16` rows and `WIDTH` columns of int16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given, row, column, result, line, at = arguments
-        rows = []
-        for r in range(WIDTH):
-            halves = []
-            for half in (r, r + WIDTH):
-                place = builder.add(row, ir.Constant(row.type, half))
-                pointer, _, size = address(context, builder, signature.args[0], WIDTH, given, place, column)
-                halves.append(builder.load(pointer, align=size))
-            rows.append(builder.shuffle_vector(*halves, ir.Constant(vector(32, 16), list(range(16)))))
-        for c, turned in enumerate(_turned(builder, rows)):
-            place = builder.add(line, ir.Constant(line.type, c))
-            pointer, _, size = address(context, builder, signature.args[3], WIDTH16, result, place, at)
-            builder.store(turned, pointer, align=size)
+        places = _places(context, builder, signature.args[0], arguments[:3], WIDTH, TWOS)
+        parts = (builder.load(place, align=2) for place in places)
+        rows = [shuffled(builder, low, high, ALL) for low, high in zip(parts, parts, strict=True)]
+        lines = _places(context, builder, signature.args[3], arguments[3:], WIDTH16, LOW)
+        for turned, place in zip(_turned(builder, rows), lines, strict=True):
+            builder.store(turned, place, align=2)
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
-@_operation
+@operation
 def turn_out(_context: Any, source: Any, line: Any, at: Any, target: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
     """Set ``target[row + r, column + c] = source[line + c, at + r]`` for `WIDTH16` rows and `WIDTH` columns of int16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given, line, at, result, row, column = arguments
-        lines = []
-        for c in range(WIDTH):
-            place = builder.add(line, ir.Constant(line.type, c))
-            pointer, _, size = address(context, builder, signature.args[0], WIDTH16, given, place, at)
-            lines.append(builder.load(pointer, align=size))
-        for r, turned in enumerate(_turned(builder, lines)):
-            for half in (0, WIDTH):
-                part = builder.shuffle_vector(turned, turned, ir.Constant(vector(32, WIDTH), list(range(half, half + WIDTH))))
-                place = builder.add(row, ir.Constant(row.type, r + half))
-                pointer, _, size = address(context, builder, signature.args[3], WIDTH, result, place, column)
-                builder.store(part, pointer, align=size)
+        places = _places(context, builder, signature.args[0], arguments[:3], WIDTH16, LOW)
+        lines = [builder.load(place, align=2) for place in places]
+        parts = (shuffled(builder, turned, turned, half) for turned in _turned(builder, lines) for half in (LOW, HIGH))
+        rows = _places(context, builder, signature.args[3], arguments[3:], WIDTH, TWOS)
+        for part, place in zip(parts, rows, strict=True):
+            builder.store(part, place, align=2)
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate

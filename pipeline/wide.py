@@ -12,12 +12,24 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from pipeline.fixed import INT16_MAX, INT16_MIN
-from pipeline.lanes import LANES, LANES16, WIDTH, WIDTH16, Lanes, address, has_avx2, held, many, pairs_multiplied, vector
+from pipeline.lanes import (
+    LANES,
+    LANES16,
+    WIDTH,
+    WIDTH16,
+    Lanes,
+    address,
+    has_avx2,
+    held,
+    many,
+    operation,
+    pairs_multiplied,
+    shuffled,
+    vector,
+)
 
-_operation: Any = intrinsic
 wide = Lanes(32, 2)
 ORDER = [i % 4 + 4 * (0, 2, 1, 3)[i // 4] for i in range(WIDTH16)]  # the channel of each lane, and the lane of each channel
 LOW = [
@@ -25,37 +37,33 @@ LOW = [
 ]  # pairs of two registers' int16: those of the first register
 
 
-def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(vector(32, len(order)), order))
-
-
-@_operation
+@operation
 def load(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
     """Return ``array[row, column : column + 2 WIDTH]``, int16 or int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, _, size = address(context, builder, signature.args[0], wide.count, *arguments)
         value = builder.load(pointer, align=size)
-        value = _shuffled(builder, value, value, ORDER)
+        value = shuffled(builder, value, value, ORDER)
         return value if size == 4 else builder.sext(value, vector(32, wide.count))
 
     return wide(array, types.intp, types.intp), generate
 
 
-@_operation
+@operation
 def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ARG001
     """Set ``array[row, column : column + 2 WIDTH]`` (int16 or int32) to the low bits of `value`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, elements, size = address(context, builder, signature.args[0], wide.count, *arguments[:3])
         given = arguments[3] if size == 4 else builder.trunc(arguments[3], elements)
-        builder.store(_shuffled(builder, given, given, ORDER), pointer, align=size)
+        builder.store(shuffled(builder, given, given, ORDER), pointer, align=size)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), generate
 
 
-@_operation
+@operation
 def store_held(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ARG001
     """Set ``array[row, column : column + 2 WIDTH]``, int16, to `value` held within the range of int16."""
 
@@ -63,20 +71,20 @@ def store_held(_context: Any, array: Any, row: Any, column: Any, value: Any) -> 
         pointer, _, size = address(context, builder, signature.args[0], wide.count, *arguments[:3])
         given = arguments[3]
         if has_avx2(context):  # one instruction
-            first, second = (_shuffled(builder, given, given, list(range(i, i + WIDTH))) for i in (0, WIDTH))
+            first, second = (shuffled(builder, given, given, list(range(i, i + WIDTH))) for i in (0, WIDTH))
             kind = ir.FunctionType(LANES16, [LANES, LANES])
             packed = builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.packssdw"), [first, second])
         else:
             least, most = (ir.Constant(given.type, [end] * wide.count) for end in (INT16_MIN, INT16_MAX))
             packed = builder.trunc(held(builder, given, least, most), vector(16, wide.count))
-            packed = _shuffled(builder, packed, packed, ORDER)
+            packed = shuffled(builder, packed, packed, ORDER)
         builder.store(packed, pointer, align=size)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), generate
 
 
-@_operation
+@operation
 def change(_context: Any, x: Any, n: Any, before: Any, m: Any, column: Any, gain: Any) -> Any:  # noqa: ARG001
     """Return ``(x[n] - before[m]) gain`` of 2 `WIDTH` channels from `column` on: int16 arrays, `gain` int32 from 0 to 32767."""
 
@@ -89,8 +97,8 @@ def change(_context: Any, x: Any, n: Any, before: Any, m: Any, column: Any, gain
         word = ir.IntType(32)
         factors = builder.or_(builder.and_(gain, word(0xFFFF)), builder.shl(builder.neg(gain), word(16)))
         factors = builder.bitcast(many(builder, factors, LANES), LANES16)
-        pairs = [_shuffled(builder, values[0], values[1], [i + up for i in LOW]) for up in (0, 4)]
+        pairs = [shuffled(builder, values[0], values[1], [i + up for i in LOW]) for up in (0, 4)]
         first, second = (pairs_multiplied(context, builder, one, factors) for one in pairs)
-        return _shuffled(builder, first, second, list(range(2 * WIDTH)))
+        return shuffled(builder, first, second, list(range(2 * WIDTH)))
 
     return wide(x, types.intp, before, types.intp, types.intp, types.int32), generate

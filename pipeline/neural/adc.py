@@ -18,6 +18,7 @@ from math import frexp, log2, pi
 import numpy as np
 
 from pipeline import lanes, pairs
+from pipeline.across import copy
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -117,11 +118,11 @@ def process(gain, shift, coupling, low, top, primed, level, x, y, frames, channe
     if narrow:  # channels that fill no register are worked on in arrays that do
         memory, given = np.empty((1, WIDTH16), np.int32), np.empty((frames, WIDTH16), np.int16)
         result = np.empty_like(given)
-        lanes.copy(level, 0, 0, memory, 0, 0, 1, channels)
+        copy(level, 0, 0, memory, 0, 0, 1, channels)
         pairs.spread(x, given, frames, channels)
     _run_across((gain, shift, coupling, low, top), memory, given, result, frames, max(channels, WIDTH16))
     if narrow:
-        lanes.copy(memory, 0, 0, level, 0, 0, 1, channels)
+        copy(memory, 0, 0, level, 0, 0, 1, channels)
         pairs.spread(result, y, frames, channels)
     return 0
 

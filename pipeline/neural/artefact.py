@@ -18,6 +18,7 @@ from math import ceil
 import numpy as np
 
 from pipeline import lanes, pairs
+from pipeline.across import copy
 from pipeline.blocks import ARTEFACT, SATURATED, SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -89,11 +90,11 @@ def _calm(before, row, x, first, last, level, low, top, channels):  # type: igno
         if lanes.some(off_rails):
             return False
         limit = lanes.load16(level, 0, c)
-        if lanes.some(pairs.excess(most - least, limit)):
+        if lanes.some(lanes.excess16(most - least, limit)):
             beyond = lanes.splat16(0)
             for n in range(first, last):
                 now = lanes.load16(x, n, c)
-                excess = pairs.excess(lanes.larger(now, start) - lanes.smaller(now, start), limit)
+                excess = lanes.excess16(lanes.larger(now, start) - lanes.smaller(now, start), limit)
                 beyond, start = lanes.chosen(excess, excess, beyond), now
             if lanes.some(beyond):
                 return False
@@ -189,8 +190,8 @@ def process(  # type: ignore[no-untyped-def]
         width, wide = WIDTH16, np.zeros((frames, WIDTH16), np.int16)
         levels, ends = np.full((1, WIDTH16), np.uint16(LARGEST_STEP)), np.zeros((1, WIDTH16), np.int16)
         pairs.spread(x, wide, frames, channels)
-        lanes.copy(level_row, 0, 0, levels, 0, 0, 1, channels)
-        lanes.copy(last_row, 0, 0, ends, 0, 0, 1, channels)
+        copy(level_row, 0, 0, levels, 0, 0, 1, channels)
+        copy(last_row, 0, 0, ends, 0, 0, 1, channels)
     n, seen_to, calm = 0, 0, False  # the frames up to `seen_to` are calm, or not known to be
     while n < frames:
         learning = fixed == 0 and windows[0] == 0
@@ -226,7 +227,7 @@ def process(  # type: ignore[no-untyped-def]
                 _update(factor, noise_learn, noise_gain, windows, seen, counts, excess, median, level, channels)
                 seen_to = end  # what follows is seen with other levels
                 if narrow:
-                    lanes.copy(level_row, 0, 0, levels, 0, 0, 1, channels)
+                    copy(level_row, 0, 0, levels, 0, 0, 1, channels)
         elif fixed == 0:
             wait[0] -= np.uint32(end - n)
         n = end

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import lanes, wide
+from pipeline.across import across
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -121,7 +122,7 @@ def _run(count: int, kind: Any) -> Callable[..., None]:
 
 def _kernel(count: int) -> Callable[..., int]:
     """Return the kernel for `count` sections."""
-    run_across = lanes.across(_run(count, lanes), 2 * count + 2, run_wide=_run(count, wide))
+    run_across = across(_run(count, lanes), 2 * count + 2, run_wide=_run(count, wide))
 
     @inlined
     def process(_sections, gain, scale, shift, c1, c2, primed, history, x, y, frames, channels):  # type: ignore[no-untyped-def]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline import lanes
+from pipeline.across import across
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -112,7 +113,7 @@ def _run(tables, history, x, y, frames, c):  # type: ignore[no-untyped-def]
         source = y
 
 
-_run_across = lanes.across(_run, 2 * MAX_SECTIONS + 2, np.int16)
+_run_across = across(_run, 2 * MAX_SECTIONS + 2, np.int16)
 
 
 @kernel

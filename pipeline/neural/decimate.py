@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import lanes, pairs
+from pipeline.across import TILE, copy
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -182,7 +183,7 @@ def _kernel(count: int) -> Callable[..., int]:
         ratio, keep, shift, taps, scale, coefficients = tables
         last, first, o = channels - WIDTH, 0, 0
         while first < frames:
-            end = min(wait_output + 1, frames, first + lanes.TILE)
+            end = min(wait_output + 1, frames, first + TILE)
             # the last channels overlap those before and go first; their sums are kept until both began with those before
             kept_sums, kept_befores, next_at, next_wait = load(integrators, last), load(combs, last), at, wait
             for n in range(-WIDTH, last, WIDTH):
@@ -227,16 +228,16 @@ def _kernel(count: int) -> Callable[..., int]:
             sums, befores = np.empty((MAX_ORDER, WIDTH16), np.uint32), np.empty((MAX_ORDER, WIDTH16), np.uint32)
             line, taken = np.empty((RING, WIDTH16), np.int16), np.empty((frames, WIDTH16), np.int16)
             result = np.empty((len(y), WIDTH16), np.int16)
-            lanes.copy(integrators, 0, 0, sums, 0, 0, count, channels)
-            lanes.copy(combs, 0, 0, befores, 0, 0, count, channels)
+            copy(integrators, 0, 0, sums, 0, 0, count, channels)
+            copy(combs, 0, 0, befores, 0, 0, count, channels)
             pairs.spread(ring, line, RING, channels)
             pairs.spread(x, taken, frames, channels)
         tables, width = (ratio, keep, shift, np.int64(taps), scale, coefficients), max(channels, WIDTH16)
         at = np.int64(newest[0])
         newest[0] = np.uint32(run_across(tables, sums, befores, line, at, taken, result, wait, wait_output, frames, width))
         if narrow:
-            lanes.copy(sums, 0, 0, integrators, 0, 0, count, channels)
-            lanes.copy(befores, 0, 0, combs, 0, 0, count, channels)
+            copy(sums, 0, 0, integrators, 0, 0, count, channels)
+            copy(befores, 0, 0, combs, 0, 0, count, channels)
             pairs.spread(line, ring, RING, channels)
             pairs.spread(result, y, (frames - 1 - wait_output) // factor + 1, channels)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import signal as scipy_signal
 
+from pipeline.across import TILE
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.checks import extreme_signals
 from pipeline.errors import BitspikeError
-from pipeline.lanes import TILE
 from pipeline.neural.bandpass import Bandpass, BandpassParameters, butterworth_sections
 
 
@@ -34,7 +34,7 @@ def formula(stage: Bandpass, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-@pytest.mark.parametrize("channels", [1, 7, 8, 20, 36])
+@pytest.mark.parametrize("channels", [1, 7, 8, 20, 28, 36])
 def test_equals_its_formula(order, channels):
     stage = Bandpass(BandpassParameters(order=order), SampleFormat(24_000, channels, bits=12))
     x = np.random.default_rng(order).integers(-2048, 2048, (TILE + 45, channels)).astype(np.int16)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import signal as scipy_signal
 
+from pipeline.across import TILE
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.checks import extreme_signals
 from pipeline.errors import BitspikeError
-from pipeline.lanes import TILE
 from pipeline.neural.bandpass import butterworth_sections
 from pipeline.neural.biquad import MAX_SECTIONS, TERMS, Biquad, BiquadParameters
 

@@ -47,7 +47,7 @@ def definition(stage: Decimate, x: np.ndarray, start: int) -> np.ndarray:
         DecimateParameters(rate_hz=400, passband_hz=150, order=1),
     ],
 )
-@pytest.mark.parametrize(("channels", "start"), [(1, 0), (3, 1), (16, 13), (20, 479)])
+@pytest.mark.parametrize(("channels", "start"), [(1, 0), (3, 1), (8, 13), (11, 479), (16, 13), (20, 479)])
 def test_equals_its_definition(parameters, channels, start):
     signal = SampleFormat(24_000, channels, bits=16)
     for _, x in extreme_signals(1000, signal):

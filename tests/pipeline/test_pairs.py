@@ -63,7 +63,7 @@ def test_a_pair_is_loaded_from_anywhere():
 @njit
 def beyond(a, b, out, found):
     for n in range(len(a)):
-        excess = pairs.excess(lanes.load16(a, n, 0), lanes.load16(b, n, 0))
+        excess = lanes.excess16(lanes.load16(a, n, 0), lanes.load16(b, n, 0))
         lanes.store(out, n, 0, excess)
         found[n] = lanes.some(excess)
 
