@@ -94,9 +94,15 @@ def _machine() -> tuple[str, ...]:
 
 def _processor() -> tuple[str, str]:
     """Return the processor's name and features, as Numba compiles for them."""
-    features = _settings.CPU_FEATURES
-    name = _settings.CPU_NAME or llvm.get_host_cpu_name()
-    return name, get_host_cpu_features() if features is None else features
+    name, features = _host(bool(_settings.ENABLE_AVX))
+    given = _settings.CPU_NAME, _settings.CPU_FEATURES
+    return name if given[0] is None else given[0], features if given[1] is None else given[1]
+
+
+@cache
+def _host(_avx: bool) -> tuple[str, str]:
+    """Return this processor's name and features, which take long to find out; Numba leaves AVX out where its setting says so."""
+    return llvm.get_host_cpu_name(), get_host_cpu_features()
 
 
 def _target() -> Any:
