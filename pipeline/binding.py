@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, types
+from numba.core import config
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
+from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, merged
 from pipeline.fixed import kernel as compiled
 from pipeline.layout import layout, names
@@ -36,6 +38,7 @@ INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 _WORDS = types.CPointer(types.int64)
 _ENTRIES: dict[tuple[str, str], tuple[Any, int]] = {}
 _operation: Any = intrinsic
+_settings: Any = config
 
 
 @_operation
@@ -138,7 +141,9 @@ def _views(kinds: list[Kind], words: str, at: int = 0, by_value: bool = False) -
 
 def _source(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> str:
     """Return the text of the C function; its name tells all that its machine code comes from."""
-    constants, variables = ([(record[name].base.name, record[name].ndim) for name in names(record)] for record in (tables, state))
+    constants, variables = (
+        [(_native(record[name].base), record[name].ndim) for name in names(record)] for record in (tables, state)
+    )
     arguments = _views(constants, "fields", by_value=True)
     arguments += _views(variables, "fields", size_in_words(constants)) + _views(list(kinds), "words")
     body = "(fields, words):\n    return kernel(\n        " + ",\n        ".join(arguments) + ",\n    )\n"
@@ -154,6 +159,8 @@ def _made(source: str, file: str, scope: dict[str, Any]) -> Any:
 
 def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> int:
     """Return the address of the kernel as a C function, compiled once for arguments of these kinds."""
+    if _settings.DISABLE_JIT:
+        raise BitspikeError("NUMBA_DISABLE_JIT is set: bitspike's kernels are compiled; unset it")
     file = inspect.getfile(kernel.py_func)
     source = _source(kernel, tables, state, kinds)
 
@@ -200,8 +207,15 @@ def size_in_words(kinds: Iterable[Kind]) -> int:
     return sum(1 + ndim for _, ndim in kinds)
 
 
+def _native(dtype: np.dtype) -> str:
+    """Return the name of a type, which says nothing of the order of its bytes; that must be this machine's."""
+    if not dtype.isnative:
+        raise TypeError(f"a kernel takes numbers in this machine's byte order, not {dtype.str}")
+    return dtype.name
+
+
 def _kind(argument: Any) -> Kind:
-    return (argument.dtype.name, argument.ndim) if isinstance(argument, np.ndarray) else NUMBER
+    return (_native(argument.dtype), argument.ndim) if isinstance(argument, np.ndarray) else NUMBER
 
 
 def _addresses(*records: np.ndarray) -> np.ndarray:

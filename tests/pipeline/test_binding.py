@@ -12,7 +12,8 @@ import pytest
 from numba.core.errors import TypingError
 
 from pipeline import binding
-from pipeline.binding import Step, _origin, _source, _version
+from pipeline.binding import Step, _origin, _source, _version, call_plain
+from pipeline.errors import BitspikeError
 from pipeline.fixed import inlined, kernel
 from pipeline.layout import blank, layout
 
@@ -191,3 +192,27 @@ def test_a_quick_step_takes_arguments_of_its_types_only():
     assert step(x, x.copy(), 10) == 45
     with pytest.raises(TypingError, match="int16 in 1 dimensions"):
         step(x.astype(np.int32), x, 10)
+
+
+@kernel
+def total(x):
+    return x.sum()
+
+
+def test_numbers_in_another_byte_order_are_refused():
+    x = np.arange(10, dtype=np.int16)
+    assert call_plain(total, x) == 45
+    swapped = x.astype(x.dtype.newbyteorder())
+    with pytest.raises(TypeError, match="byte order"):
+        call_plain(total, swapped)
+    with pytest.raises(TypeError, match="byte order"):
+        Step(either, *example())(x, swapped, 10)
+    tables, state = example()
+    with pytest.raises(TypeError, match="byte order"):
+        Step(either, tables.astype(TABLES.newbyteorder()), state)(x, x.copy(), 10)
+
+
+def test_without_a_compiler_one_line_says_so(monkeypatch):
+    monkeypatch.setattr(binding._settings, "DISABLE_JIT", 1)
+    with pytest.raises(BitspikeError, match="NUMBA_DISABLE_JIT is set"):
+        Step(total.py_func, *example())(np.arange(10, dtype=np.int16))
