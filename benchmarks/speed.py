@@ -140,7 +140,7 @@ def filters(part: Part, signal: Any, data: np.ndarray, rounds: int) -> None:
             "scipy sosfilt, float64": peers.scipy_filter(data, RATE_HZ, size),
             "ezmsg-sigproc": peers.ezmsg_chain(data, RATE_HZ, size),
         }
-        taken = interleaved(contenders, max(3, rounds // 3))
+        taken = interleaved(contenders, rounds)
         speeds = {name: data.size / seconds / 1e6 for name, seconds in taken.items()}
         ours = speeds["bitspike band-pass"]
         figure = ours / 1000 if ms == 10 else figure
