@@ -32,9 +32,8 @@ from pipeline.lanes import (
 
 wide = Lanes(32, 2)
 ORDER = [i % 4 + 4 * (0, 2, 1, 3)[i // 4] for i in range(WIDTH16)]  # the channel of each lane, and the lane of each channel
-LOW = [
-    i // 2 % 4 + 8 * (i // 8) + 16 * (i % 2) for i in range(WIDTH16)
-]  # pairs of two registers' int16: those of the first register
+# pairs of two registers' int16: those that become the first register; four lanes on, those of the second
+LOW = [i // 2 % 4 + 8 * (i // 8) + 16 * (i % 2) for i in range(WIDTH16)]
 
 
 @operation

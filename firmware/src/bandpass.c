@@ -24,9 +24,10 @@ BS_INLINE int32_t scaled(int32_t gain, uint32_t scale, int32_t x, int32_t x2)
 #define TILE 128u
 #define AT_ONCE 4u
 
-/* Filters what is behind the first two of the tile, which are the two frames before it; what lies behind the last frame is filtered
- * for nothing. The first section is given changes, the others what the one before gave. */
-BS_INLINE void filter(const bs_bandpass_tables *tables, uint32_t s, uint32_t first, int32_t *tile, uint32_t frames, int32_t y2, int32_t y1)
+/* Filters a tile of frames behind the two that came before it, tile[0] and tile[1]; what lies behind its last frame is filtered for
+ * nothing. The first section is given changes, the others what the one before gave. */
+BS_INLINE void filter(const bs_bandpass_tables *tables, uint32_t s, uint32_t first, int32_t *tile, uint32_t frames,
+                      int32_t y2, int32_t y1)
 {
     const int32_t c1 = tables->c1[s], c2 = tables->c2[s];
     int32_t x2 = first ? 0 : tile[0], x1 = first ? 0 : tile[1];
