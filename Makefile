@@ -19,7 +19,8 @@ endif
 
 all: $(READY)
 
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Without compiling what they install, which takes longer than the installation: Python compiles what is used, when it is.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 # What the demonstration needs: without the compilers and tools of the tests, which are most of it.
 $(DEMO_READY): pyproject.toml meson.build
@@ -30,6 +31,7 @@ $(DEMO_READY): pyproject.toml meson.build
 
 $(READY): $(DEMO_READY)
 	$(PIP) --no-build-isolation --editable '.[ephys,events,plot,firmware,test]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # on all cores, for the many short programs of the tests; some files are for other Pythons
 	touch $@
 
 $(BENCH_READY): $(READY)

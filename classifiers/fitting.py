@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline import rows
-from pipeline.fixed import inlined, linked, saturate16
+from pipeline.fixed import linked, merged, saturate16
 from pipeline.lanes import WIDTH, clipped, load, store
 
 SHIFT = 2  # frames by which a template may be moved to fit
@@ -18,7 +18,7 @@ SCALE_BITS = 12
 SHORT = 3  # candidates that are tried on all channels
 
 
-@inlined
+@merged
 def extreme(ring, frame, channel, sign):  # type: ignore[no-untyped-def]
     """Return the frame of the largest ``sign * signal`` near `frame`."""
     best = frame
@@ -28,7 +28,7 @@ def extreme(ring, frame, channel, sign):  # type: ignore[no-untyped-def]
     return best
 
 
-@inlined
+@merged
 def best_shift(patch, line, first, template, width):  # type: ignore[no-untyped-def]
     """Return the shift, 0 to 2 `SHIFT`, at which one row of a template fits best, and its product with the signal there.
 
@@ -42,7 +42,7 @@ def best_shift(patch, line, first, template, width):  # type: ignore[no-untyped-
     return chosen, best
 
 
-@inlined
+@merged
 def explained_energy(dot, energy, low, high):  # type: ignore[no-untyped-def]
     """Return the energy that a template explains, and its scale in Q12; 0 if the scale would be far below the lowest.
 
@@ -54,7 +54,7 @@ def explained_energy(dot, energy, low, high):  # type: ignore[no-untyped-def]
     return (explained if explained > (own * 13) >> np.int64(5) else np.int64(0)), scale
 
 
-@inlined
+@merged
 def fit_template(patch, row, first, template, width):  # type: ignore[no-untyped-def]
     """Return the product of a template with the signal from column `first` of the patch on, over all channels."""
     dot = np.int64(0)
@@ -101,7 +101,7 @@ def likely(  # type: ignore[no-untyped-def]
     return count
 
 
-@inlined
+@merged
 def explain(patch, row, first, template, width, scale):  # type: ignore[no-untyped-def]
     """Take a scaled template out of the signal from column `first` of the patch on, rounded to nearest and saturated; return
     from how many channels: those before the first that is none."""

@@ -39,7 +39,7 @@ OLDEST = 512  # frames by which a spike may be older than the block that brings 
 DEPTH = 3  # hidden spikes below hidden spikes
 
 
-@inlined
+@merged
 def project(patch, row, first, component, width, dimensions, seen, feature):  # type: ignore[no-untyped-def]
     """Fill the features of the signal from column `first` of the patch on: components in Q15, features in Q3, rounded down.
 
@@ -53,15 +53,14 @@ def project(patch, row, first, component, width, dimensions, seen, feature):  # 
         feature[p] = np.int32(rows.dot(seen, 0, 0, component, p, 0, len(row) * width) >> np.int64(FEATURE_BITS))
 
 
-@merged
-def _take(  # type: ignore[no-untyped-def]
-    at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach,
-    sites, component, clusters, cluster_unit, centre, inverse, offset,
-    unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-    ring, drift, stack, patch, row, begin, seen, short, feature, moved, apart,
-    out_at, out_channel, out_amplitude, out_unit, count, room,
-):  # fmt: skip
+@inlined
+def _take(at, on, size, start, extent, classes, units, level, ring, drift, room, out, count):  # type: ignore[no-untyped-def]
     """Take one spike, and what hides behind it, off the signal; return the new number of outputs."""
+    width, before, feature_from, feature_width, dimensions, limit, adapt, reach = extent
+    sites, component, clusters, cluster_unit, centre, inverse, offset = classes
+    unit_channel, template, energy, row_energy, low, high, candidates, candidate = units
+    stack, patch, row, begin, seen, short, feature, moved, apart = room
+    out_at, out_channel, out_amplitude, out_unit = out
     stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = at, on, size, 0
     waiting, whole = 1, width + 2 * SHIFT
     while waiting > 0:
@@ -105,7 +104,7 @@ def _take(  # type: ignore[no-untyped-def]
                 drift[on, own, a] = np.int32(
                     min(max(drift[on, own, a] + (away >> np.int64(adapt)), np.int64(-(2**31))), np.int64(2**31 - 1))
                 )
-        if count < room:
+        if count < len(out_at):
             home = unit_channel[unit] if unit >= 0 else on
             out_at[count], out_channel[count], out_unit[count] = at + shift - start, home, unit
             out_amplitude[count] = ring[(at + shift) & (len(ring) - 1), home] if unit >= 0 else peak
@@ -137,16 +136,13 @@ def _take(  # type: ignore[no-untyped-def]
     return count
 
 
-@merged
+@inlined
 def _tick(  # type: ignore[no-untyped-def]
-    learned, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
-    sites, component, clusters, cluster_unit, centre, inverse, offset,
-    unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-    ring, waiting, wait_at, wait_channel, wait_amplitude, drift,
-    stack, patch, row, begin, seen, short, feature, moved, apart,
-    start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
+    learned, reach, delay, sites, extent, classes, units, level, ring, waiting, wait_at, wait_channel, wait_amplitude, drift, room,
+    start, done, out, count,
 ):  # fmt: skip
     """Take the spikes whose turn has come, `done` frames into the block; return the new number of outputs."""
+    out_at, out_channel, out_amplitude, out_unit = out
     while True:
         chosen = foremost(waiting, wait_at, wait_channel, wait_amplitude, sites, done, delay, reach)
         if chosen < 0:
@@ -156,17 +152,11 @@ def _tick(  # type: ignore[no-untyped-def]
         for w in range(chosen, waiting[0]):
             wait_at[w], wait_channel[w], wait_amplitude[w] = wait_at[w + 1], wait_channel[w + 1], wait_amplitude[w + 1]
         if learned == 0:
-            if count < room:
+            if count < len(out_at):
                 out_at[count], out_channel[count], out_amplitude[count], out_unit[count] = at, on, size, -1
                 count += 1
             continue
-        count = _take(
-            start + at, on, size, start, width, before, feature_from, feature_width, dimensions, limit, adapt, reach,
-            sites, component, clusters, cluster_unit, centre, inverse, offset,
-            unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-            ring, drift, stack, patch, row, begin, seen, short, feature, moved, apart,
-            out_at, out_channel, out_amplitude, out_unit, count, room,
-        )  # fmt: skip
+        count = _take(start + at, on, size, start, extent, classes, units, level, ring, drift, room, out, count)
     return count
 
 
@@ -212,6 +202,11 @@ def process(  # type: ignore[no-untyped-def]
     seen = scratch((1, neighbours * feature_width + WIDTH16), np.int16)
     feature, apart = scratch((dimensions,), np.int32), scratch((dimensions,), np.int64)
     moved = scratch((centre.shape[1], centre.shape[2]), np.int64)
+    extent = width, before, feature_from, feature_width, dimensions, limit, adapt, reach
+    classes = sites, component, clusters, cluster_unit, centre, inverse, offset
+    templates = unit_channel, template, energy, row_energy, low, high, candidates, candidate
+    scratches = stack, patch, row, begin, seen, short, feature, moved, apart
+    out = out_at[:room], out_channel[:room], out_amplitude[:room], out_unit[:room]
     next_spike, copied = 0, 0
     for done in range(TICK - start % TICK, frames + 1, TICK):
         due = done - arrival
@@ -224,12 +219,8 @@ def process(  # type: ignore[no-untyped-def]
             keep(x, copied, done, ring, start, channels)
             copied = done
             count = _tick(
-                learned, width, before, feature_from, feature_width, dimensions, limit, adapt, reach, delay,
-                sites, component, clusters, cluster_unit, centre, inverse, offset,
-                unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
-                ring, waiting, wait_at, wait_channel, wait_amplitude, drift,
-                stack, patch, row, begin, seen, short, feature, moved, apart,
-                start, done, out_at, out_channel, out_amplitude, out_unit, count, room,
+                learned, reach, delay, sites, extent, classes, templates, level, ring, waiting, wait_at, wait_channel,
+                wait_amplitude, drift, scratches, start, done, out, count,
             )  # fmt: skip
     keep(x, copied, frames, ring, start, channels)
     for i in range(next_spike, spikes):

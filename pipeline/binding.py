@@ -8,6 +8,7 @@ its arrays, and its sizes. A `Step` calls that function from Python; `express` c
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import inspect
 import zlib
@@ -25,7 +26,6 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from pipeline.errors import BitspikeError
-from pipeline.fixed import inlined, merged
 from pipeline.fixed import kernel as compiled
 from pipeline.layout import layout, names
 from pipeline.machine_code import address_of_code
@@ -133,28 +133,64 @@ def _views(kinds: list[Kind], words: str, at: int = 0, by_value: bool = False) -
             at += 1
             continue
         shape = tuple(f"{words}[{at + 1 + axis}]" for axis in range(ndim)) or ("1",)
-        view = f"carray(pointer({words}[{at}]), ({', '.join(shape)},), {name})"
+        view = f"__carray(__pointer({words}[{at}]), ({', '.join(shape)},), __{name})"
         text.append(f"{view}[0]" if by_value and not ndim else view)
         at += 1 + ndim
     return text
 
 
 def _source(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> str:
-    """Return the text of the C function; its name tells all that its machine code comes from."""
+    """Return the head of the C function, before the kernel's own text; its name tells all that its machine code comes from."""
     constants, variables = (
         [(_native(record[name].base), record[name].ndim) for name in names(record)] for record in (tables, state)
     )
-    arguments = _views(constants, "fields", by_value=True)
-    arguments += _views(variables, "fields", size_in_words(constants)) + _views(list(kinds), "words")
-    body = "(fields, words):\n    return kernel(\n        " + ",\n        ".join(arguments) + ",\n    )\n"
+    arguments = _views(constants, "__fields", by_value=True)
+    arguments += _views(variables, "__fields", size_in_words(constants)) + _views(list(kinds), "__words")
+    given = zip(inspect.signature(kernel.py_func).parameters, arguments, strict=True)
+    body = "(__fields, __words):\n    " + "\n    ".join(f"{name} = {view}" for name, view in given) + "\n"
     mark = zlib.crc32(f"{kernel.py_func.__qualname__} {_version(kernel)} {body}".encode())
     return f"def {kernel.py_func.__name__}_{mark:08x}{body}"
 
 
-def _made(source: str, file: str, scope: dict[str, Any]) -> Any:
+def _made(source: str | ast.Module, file: str, scope: dict[str, Any], name: str) -> Any:
     """Return the function that a text defines, under a file's name, so that what Numba caches of it lies there."""
     exec(compile(source, file, "exec"), scope)
-    return scope[source[4 : source.index("(")]]
+    return scope[name]
+
+
+def _text(function: FunctionType) -> ast.FunctionDef:
+    """Return a function's text, from its file."""
+    file, code = inspect.getfile(function), function.__code__
+    source = Path(file).read_bytes()
+    if code not in _codes(compile(source, file, "exec", dont_inherit=True)):
+        raise BitspikeError(f"{file}: has changed since {function.__qualname__} was imported: start Python again")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and code.co_firstlineno in (node.lineno, *(d.lineno for d in node.decorator_list[:1])):
+            return node
+    raise AssertionError(f"{file} has the code of {function.__qualname__}, but not its text")
+
+
+def _codes(code: CodeType) -> list[CodeType]:
+    """Return what the functions in a text compile to."""
+    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
+    return [*inner, *(code for one in inner for code in _codes(one))]
+
+
+def _function(kernel: Any, source: str) -> Any:
+    """Return the C function as Python: the head, then the kernel's text, so that one function is compiled, and not two of which
+    one is inlined."""
+    function = kernel.py_func
+    text, module = _text(function), ast.parse(source)
+    for node in ast.walk(module):
+        if isinstance(node, ast.stmt | ast.expr | ast.arg):
+            node.lineno = node.end_lineno = text.lineno  # where messages of the compiler will point
+    head = module.body[0]
+    assert isinstance(head, ast.FunctionDef)
+    head.body += text.body
+    cells = (cell.cell_contents for cell in function.__closure__ or ())
+    scope = function.__globals__ | dict(zip(function.__code__.co_freevars, cells, strict=True))
+    scope |= {"__carray": carray, "__pointer": pointer} | {f"__{name}": getattr(np, name) for name in INTEGERS}
+    return _made(module, inspect.getfile(function), scope, head.name)
 
 
 def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ...]) -> int:
@@ -165,12 +201,7 @@ def _entry(kernel: Any, tables: np.dtype, state: np.dtype, kinds: tuple[Kind, ..
     source = _source(kernel, tables, state, kinds)
 
     def compiled_now() -> Any:
-        # inlined, so that only this function is compiled, under a name of its own, and not the kernel as well; Python passes more
-        # than 30 arguments as one tuple, which Numba does not inline: that is merged
-        few = len(inspect.signature(kernel.py_func).parameters) <= 30
-        scope = {"kernel": (inlined if few else merged)(kernel.py_func), "carray": carray, "pointer": pointer}
-        scope |= {"__name__": kernel.__module__} | {name: getattr(np, name) for name in INTEGERS}
-        return cfunc(types.int64(_WORDS, _WORDS), error_model="numpy")(_made(source, file, scope))
+        return cfunc(types.int64(_WORDS, _WORDS), error_model="numpy")(_function(kernel, source))
 
     if (file, source) not in _ENTRIES:
         _ENTRIES[file, source] = kernel, address_of_code(kernel, source, compiled_now)
@@ -196,8 +227,9 @@ def _caller(kinds: tuple[Kind, ...]) -> Callable[..., int]:
     lines.append(f"return call(words[0], words[1], own(words) + {8 * HEAD})")
     given = "".join(f", a{number}" for number in range(len(kinds)))
     mark = "_".join(f"{name or 'n'}{ndim or ''}" for name, ndim in kinds)
+    name = f"call_{mark}"
     caller: Callable[..., int] = compiled(
-        _made(f"def call_{mark}(words{given}):\n    " + "\n    ".join(lines) + "\n", __file__, scope)
+        _made(f"def {name}(words{given}):\n    " + "\n    ".join(lines) + "\n", __file__, scope, name)
     )
     return caller
 

@@ -19,23 +19,36 @@ INT32_MAX, INT32_MIN = 2**31 - 1, -(2**31)
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` to machine code, cached on disk; integer division by zero is the caller's to prevent."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    return _compiled(function, cache=True)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper that is inlined into the kernels that call it."""
-    return njit(inline="always", error_model="numpy")(function)
+    """Compile a helper that is inlined into the kernels that call it, before Numba looks at types.
+
+    For small ones: helpers that inline others in turn take long to compile.
+    """
+    return _compiled(function, inline="always")
 
 
 def linked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a helper that is kept with the kernels that call it, so that a change of its file makes those anew."""
-    return njit(nogil=True, error_model="numpy")(function)
+    return _compiled(function)
 
 
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper like `linked` into the one place that calls it: handing on dozens of arguments would take long, and so does
-    counting references to arrays, which the compiler leaves out where it sees that nobody owns them."""
-    return njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    """Compile a helper like `linked` into the places that call it: handing on dozens of arguments would take long, and so does
+    counting references to arrays, which the compiler leaves out where it sees that nobody owns them.
+
+    Python cannot call it (the process would die): another copy, in what Python would call, takes as long to compile.
+    """
+    return _compiled(function, forceinline=True, no_cpython_wrapper=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Compile without what functions from elsewhere than Numba or Python would call."""
+    compile_it: Callable[..., Any] = njit
+    compiled: Callable[..., Any] = compile_it(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    return compiled
 
 
 @inlined

@@ -11,7 +11,7 @@ from numba.core import cgutils
 
 from pipeline import lanes
 from pipeline.across import copy
-from pipeline.fixed import inlined
+from pipeline.fixed import inlined, merged
 from pipeline.lanes import WIDTH, WIDTH16, address, many, operation
 
 
@@ -59,7 +59,7 @@ def _products(a, b):  # type: ignore[no-untyped-def]
     return lanes.widened(lanes.pair_products(a, b) - 1)
 
 
-@inlined
+@merged
 def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-def]
     """Return the sum of products of any number of int16 of two rows, int64."""
     result = np.int64(0)
@@ -77,7 +77,7 @@ def dot(a, row, column, b, b_row, b_column, count):  # type: ignore[no-untyped-d
     return lanes.total(sums) + WIDTH * (count // WIDTH16 + 1)
 
 
-@inlined
+@merged
 def beyond(a, row, column, count, flip, level):  # type: ignore[no-untyped-def]
     """Return whether any of `count` int16 of a row is `level` or more; with `flip` -1 and not 0, -`level` or less.
 

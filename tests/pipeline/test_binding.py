@@ -177,6 +177,20 @@ def test_kernels_made_alike_are_told_apart_by_the_integers_they_close_over():
         Step(made(3, "abc"), *example())(x)
 
 
+def test_a_file_that_changed_since_it_was_imported_is_refused(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "edited_later.py"
+    file.write_text(
+        "from pipeline.fixed import kernel\n\n@kernel\ndef first(x):\n    return x[0]\n\n@kernel\ndef second(x):\n    return x[1]\n"
+    )
+    module = importlib.import_module("edited_later")
+    x = np.array([3, 4], np.int16)
+    assert call_plain(module.first, x) == 3
+    file.write_text(file.read_text().replace("x[1]", "x[0]"))
+    with pytest.raises(BitspikeError, match=r"edited_later\.py: has changed since second was imported"):
+        call_plain(module.second, x)
+
+
 def test_arrays_with_gaps_are_refused():
     step = Step(either, *example())
     x = np.arange(20, dtype=np.int16)
