@@ -12,9 +12,10 @@ from numba.core import cgutils
 
 from pipeline.fixed import inlined
 from pipeline.lanes import WIDTH, address, operation
+from pipeline.memory import scratch
 
 LINE = 32  # int16 of one line of memory
-TILE = 256  # frames that are worked on for all channels before going on, so that they are still in the cache
+TILE = 64  # frames that are worked on for all channels before going on, so that they are still in the cache
 
 
 @operation
@@ -41,7 +42,11 @@ def copy(source, row, column, target, target_row, target_column, rows, columns):
 
 
 def across(
-    run: Callable[..., Any], rows: int, kind: Any = np.int32, run_wide: Callable[..., Any] | None = None
+    run: Callable[..., Any],
+    rows: int,
+    kind: Any = np.int32,
+    run_wide: Callable[..., Any] | None = None,
+    run_narrow: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Return ``apply(tables, state, x, y, frames, channels)``, which takes `run` over all channels.
 
@@ -50,46 +55,54 @@ def across(
     Parameters
     ----------
     run : callable
-        Inlined ``run(tables, state, x, y, frames, column)``: filters `WIDTH` channels from `column` on, x: int16 [frames, channels]
-        -> y, and leaves in state: `kind` [rows, channels] what the next frame needs. `tables` is a tuple of what it likes.
+        Inlined ``run(tables, state, x, y, first, last, column)``: filters frames `first` to `last` - 1 of `WIDTH` channels from
+        `column` on, x: int16 [frames, channels] -> y, and leaves in state: `kind` [rows, channels] what the next frame needs. It
+        may look at the frames before, if they are in x, and `fetch` those a `TILE` later. `tables` is a tuple of what it likes.
     rows : int
         Rows of the state that `run` uses.
     kind : type
         Of the state: np.int32 or np.int16.
     run_wide : callable, optional
         The same for 2 `WIDTH` channels, which takes as many of them as it can.
+    run_narrow : callable, optional
+        The same for `WIDTH` / 2 channels, which takes a rest of so many.
     """
     wide, run_two = (0, run) if run_wide is None else (2 * WIDTH, run_wide)
+    least, run_half = (0, run) if run_narrow is None else (WIDTH // 2, run_narrow)
 
     @inlined
     def apply(tables, state, x, y, frames, channels):  # type: ignore[no-untyped-def]
-        rest, narrow = channels % WIDTH, channels < WIDTH
-        spare = np.empty((2, TILE if narrow else 0, WIDTH), np.int16)
-        kept = np.empty((rows, WIDTH), kind)
+        rest, few = channels % WIDTH, channels < WIDTH
+        spare = scratch((2 * TILE if few else 0, WIDTH), np.int16)
+        kept = scratch((rows, WIDTH), kind)
+        last = least if rest <= least else WIDTH  # channels of the last register
         for first in range(0, frames, TILE):
             length = min(frames - first, TILE)
-            for n in range(first, first + length):  # in order: memory is slow at the columns that are gone along below
-                for c in range(0, channels, LINE):
-                    fetch(x, n, c)
-            if narrow:  # channels that fill no register are worked on in arrays that do
+            if first == 0:  # in order: memory is slow at the columns that are gone along below; what follows is fetched by `run`
+                for ahead in range(0, length * x.shape[1], LINE):
+                    fetch(x, 0, ahead)
+            if few:  # channels that fill no register are worked on in arrays that do
                 copy(state, 0, 0, kept, 0, 0, rows, channels)
-                copy(x, first, 0, spare[0], 0, 0, length, channels)
+                copy(x, first, 0, spare, 0, 0, length, channels)
             elif rest != 0:
-                copy(state, 0, channels - WIDTH, kept, 0, 0, rows, WIDTH - rest)
+                copy(state, 0, channels - last, kept, 0, 0, rows, last - rest)
             c = 0 if rest == 0 else -WIDTH
             while c < channels - rest:
                 if wide > 0 and c >= 0 and c + wide <= channels - rest:
-                    run_two(tables, state, x[first:], y[first:], length, c)
+                    run_two(tables, state, x, y, first, first + length, c)
                     c += wide
                     continue
-                memory, given, result = (kept, spare[0], spare[1]) if narrow else (state, x[first:], y[first:])
-                # the last eight channels overlap those before and go first, as the state of both is then that before the tile
-                run(tables, memory, given, result, length, c if c >= 0 else 0 if narrow else channels - WIDTH)
-                if c < 0 and not narrow:
-                    copy(kept, 0, 0, state, 0, channels - WIDTH, rows, WIDTH - rest)
+                memory, given, result, begin = (kept, spare, spare[TILE:], 0) if few else (state, x, y, first)
+                # the last channels may overlap those before and go first, as the state of both is then that before the tile
+                if least > 0 and c < 0 and not few and last == least:
+                    run_half(tables, memory, given, result, begin, begin + length, channels - last)
+                else:
+                    run(tables, memory, given, result, begin, begin + length, c if c >= 0 else 0 if few else channels - last)
+                if c < 0 and not few:
+                    copy(kept, 0, 0, state, 0, channels - last, rows, last - rest)
                 c += WIDTH
-            if narrow:
+            if few:
                 copy(kept, 0, 0, state, 0, 0, rows, channels)
-                copy(spare[1], 0, 0, y, first, 0, length, channels)
+                copy(spare, TILE, 0, y, first, 0, length, channels)
 
     return apply

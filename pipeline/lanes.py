@@ -12,8 +12,9 @@ registers, and the text of the kernel is that of one channel::
 
 Lanes know ``+``, ``-``, ``*``, ``<<``, ``>>`` (arithmetic), ``&``, ``|`` and ``^`` with other lanes or with an integer for all, all
 modulo 2**32, and the functions below; so do `WIDTH16` lanes of int16, modulo 2**16. Arrays have two dimensions; `store` keeps the
-low bits that the array's type holds. Rows that fill no whole number of registers are in `rows`, twice the channels in `wide`, pairs
-of int16 in `pairs`, bytes in `lanes8`; `turning` exchanges channels and frames, `across` goes over all channels.
+low bits that the array's type holds. Rows that fill no whole number of registers are in `rows`, twice the channels in `wide`, half
+of them in `narrow`, pairs of int16 in `pairs`, bytes in `lanes8`; `turning` exchanges channels and frames, `across` goes over all
+channels.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -143,9 +145,9 @@ def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any: 
 
 
 @inlined
-def change(x, n, before, m, column, gain):  # type: ignore[no-untyped-def]
-    """Return ``(x[n] - before[m]) gain`` of `WIDTH` channels from `column` on, as `pipeline.wide` does for twice as many."""
-    return (load(x, n, column) - load(before, m, column)) * gain
+def change(x, n, before, m, column, gain, scale):  # type: ignore[no-untyped-def]
+    """Return ``(x[n] - before[m]) gain >> scale`` of `WIDTH` channels from `column` on."""
+    return (load(x, n, column) - load(before, m, column)) * gain >> scale
 
 
 def splatter(kind: Lanes) -> Callable[..., Any]:
@@ -226,18 +228,25 @@ def clipped(_context: Any, value: Any, low: Any, top: Any) -> Any:
 
 
 @inlined
-def store_held(array, row, column, value):  # type: ignore[no-untyped-def]
-    """Set ``array[row, column : column + WIDTH]``, int16, to `value` held within the range of int16."""
-    store(array, row, column, clipped(value, INT16_MIN, INT16_MAX))
+def store_rounded(array, row, column, value, shift):  # type: ignore[no-untyped-def]
+    """Set ``array[row, column : column + WIDTH]``, int16, to `value` over 2**shift, rounded to nearest, held within int16."""
+    half = np.int32(1) << np.int32(shift - 1)
+    store(array, row, column, clipped((value + half) >> shift, INT16_MIN, INT16_MAX))
 
 
 @operation(prefer_literal=True)
 def two_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, shift: Any) -> Any:
     """Return ``(a ka + b kb) >> shift``: a, b lanes; ka, kb int32 for all; the sum int64; the result its low 32 bits.
 
-    `shift` is a constant from 1 to 31.
+    `shift` is a constant from 1 to 31. Of lanes of 64 bits the low 32 count, in what is given and in the result.
     """
     bits = shift.literal_value
+
+    def low_products(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        half = ir.Constant(PAIRS, [32] * PAIRS.count)
+        values = arguments[0], many(builder, arguments[1], PAIRS), arguments[2], many(builder, arguments[3], PAIRS)
+        v1, k1, v2, k2 = (builder.ashr(builder.shl(value, half), half) for value in values)
+        return builder.lshr(builder.add(builder.mul(v1, k1), builder.mul(v2, k2)), ir.Constant(PAIRS, [bits] * PAIRS.count))
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         kind, pairs = arguments[0].type, vector(64, a.count // 2)
@@ -255,7 +264,7 @@ def two_products(_context: Any, a: Any, ka: Any, b: Any, kb: Any, shift: Any) ->
         order = [i + a.count * (i & 1) for i in range(a.count)]
         return shuffled(builder, builder.bitcast(low, kind), builder.bitcast(high, kind), order)
 
-    return a(a, ka, b, kb, shift), generate
+    return a(a, ka, b, kb, shift), generate if a.bits == 32 else low_products
 
 
 def pairs_multiplied(context: Any, builder: Any, a: Any, b: Any) -> Any:

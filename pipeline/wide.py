@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from pipeline.fixed import INT16_MAX, INT16_MIN
+from pipeline.fixed import INT16_MAX, INT16_MIN, inlined
 from pipeline.lanes import (
     LANES,
     LANES16,
@@ -63,7 +64,7 @@ def store(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any: 
 
 
 @operation
-def store_held(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ARG001
+def _store_held(_context: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ARG001
     """Set ``array[row, column : column + 2 WIDTH]``, int16, to `value` held within the range of int16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -83,8 +84,21 @@ def store_held(_context: Any, array: Any, row: Any, column: Any, value: Any) -> 
     return types.void(array, types.intp, types.intp, value), generate
 
 
+@inlined
+def store_rounded(array, row, column, value, shift):  # type: ignore[no-untyped-def]
+    """Set ``array[row, column : column + 2 WIDTH]``, int16, to `value` over 2**shift, rounded to nearest, held within int16."""
+    half = np.int32(1) << np.int32(shift - 1)
+    _store_held(array, row, column, (value + half) >> shift)
+
+
+@inlined
+def change(x, n, before, m, column, gain, scale):  # type: ignore[no-untyped-def]
+    """Return ``(x[n] - before[m]) gain >> scale`` of 2 `WIDTH` channels from `column` on: int16 arrays, `gain` from 0 to 32767."""
+    return _change(x, n, before, m, column, gain) >> scale
+
+
 @operation
-def change(_context: Any, x: Any, n: Any, before: Any, m: Any, column: Any, gain: Any) -> Any:  # noqa: ARG001
+def _change(_context: Any, x: Any, n: Any, before: Any, m: Any, column: Any, gain: Any) -> Any:  # noqa: ARG001
     """Return ``(x[n] - before[m]) gain`` of 2 `WIDTH` channels from `column` on: int16 arrays, `gain` int32 from 0 to 32767."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import lanes, wide
-from pipeline.across import across
+from pipeline import lanes, narrow, wide
+from pipeline.across import TILE, across, fetch
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -98,23 +98,23 @@ def _nothing(_history, _c, _state):  # type: ignore[no-untyped-def]
 def _run(count: int, kind: Any) -> Callable[..., None]:
     """Return what filters the channels that a type of lanes holds: `kind` is the module of its functions."""
     load_state, step, store_state = _sections(count, kind)
-    load, store, change_of, store_held = kind.load, kind.store, kind.change, kind.store_held
+    load, store, change_of, store_rounded = kind.load, kind.store, kind.change, kind.store_rounded
 
     @inlined
-    def run(tables, history, x, y, frames, c):  # type: ignore[no-untyped-def]
+    def run(tables, history, x, y, first, last, c):  # type: ignore[no-untyped-def]
         gain, scale, shift, c1, c2 = tables
-        half = np.int32(1) << np.int32(shift - 1)
         c1, c2 = (c1[0], c1[1], c1[2], c1[3]), (c2[0], c2[1], c2[2], c2[3])
         state = load_state(history, c)
-        for n in range(min(frames, 2)):
+        for n in range(first, min(last, 2)):
             change = (load(x, n, c) - load(history, 1 - n, c)) * gain
             result, state = step(change >> scale, c1, c2, state)
-            store_held(y, n, c, (result + half) >> shift)
-        for n in range(2, frames):
-            result, state = step(change_of(x, n, x, n - 2, c, gain) >> scale, c1, c2, state)
-            store_held(y, n, c, (result + half) >> shift)
-        store(history, 1, c, load(x, frames - 2, c) if frames > 1 else load(history, 0, c))
-        store(history, 0, c, load(x, frames - 1, c))
+            store_rounded(y, n, c, result, shift)
+        for n in range(max(first, 2), last):
+            fetch(x, n + TILE, c)
+            result, state = step(change_of(x, n, x, n - 2, c, gain, scale), c1, c2, state)
+            store_rounded(y, n, c, result, shift)
+        store(history, 1, c, load(x, last - 2, c) if last > 1 else load(history, 0, c))
+        store(history, 0, c, load(x, last - 1, c))
         store_state(history, c, state)
 
     return run
@@ -122,7 +122,7 @@ def _run(count: int, kind: Any) -> Callable[..., None]:
 
 def _kernel(count: int) -> Callable[..., int]:
     """Return the kernel for `count` sections."""
-    run_across = across(_run(count, lanes), 2 * count + 2, run_wide=_run(count, wide))
+    run_across = across(_run(count, lanes), 2 * count + 2, run_wide=_run(count, wide), run_narrow=_run(count, narrow))
 
     @inlined
     def process(_sections, gain, scale, shift, c1, c2, primed, history, x, y, frames, channels):  # type: ignore[no-untyped-def]

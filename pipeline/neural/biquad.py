@@ -91,7 +91,7 @@ def _quotient(x, x1, x2, y1, y2, b0, b1, b2, a1, a2, shift):  # type: ignore[no-
 
 
 @inlined
-def _run(tables, history, x, y, frames, c):  # type: ignore[no-untyped-def]
+def _run(tables, history, x, y, first, last, c):  # type: ignore[no-untyped-def]
     sections, shift, coefficients = tables
     source = x
     for s in range(sections):
@@ -99,7 +99,7 @@ def _run(tables, history, x, y, frames, c):  # type: ignore[no-untyped-def]
         a1, a2 = coefficients[s, 4], coefficients[s, 5]
         x1, x2 = lanes.load(history, 2 * s, c), lanes.load(history, 2 * s + 1, c)
         y1, y2 = lanes.load(history, 2 * s + 2, c), lanes.load(history, 2 * s + 3, c)
-        for n in range(frames):
+        for n in range(first, last):
             now = lanes.load(source, n, c)
             result = lanes.clipped(_quotient(now, x1, x2, y1, y2, b0, b1, b2, a1, a2, shift), -32768, 32767)
             x2, x1 = x1, now

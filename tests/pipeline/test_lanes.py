@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from pipeline import lanes, turning, wide
+from pipeline import lanes, narrow, turning, wide
 from pipeline.lanes import WIDTH
 
 ENDS = np.array([-(2**31), 2**31 - 1, -1, 0, 1, -(2**30), 2**30, 12345], np.int32)
@@ -98,7 +98,17 @@ def wide_products(a, b, ka, kb, out29, out1, out31):
             wide.store(out31, n, column, lanes.two_products(x, ka, y, kb, 31))
 
 
-@pytest.mark.parametrize("compiled", [products, wide_products])
+@njit
+def narrow_products(a, b, ka, kb, out29, out1, out31):
+    for n in range(len(a)):
+        for column in range(0, a.shape[1], narrow.COUNT):
+            x, y = narrow.load(a, n, column) & 0xFFFFFFFF, narrow.load(b, n, column)  # with and without the sign in the high half
+            narrow.store(out29, n, column, lanes.two_products(x, ka, y, kb, 29))
+            narrow.store(out1, n, column, lanes.two_products(x, ka, y, kb, 1))
+            narrow.store(out31, n, column, lanes.two_products(x, ka, y, kb, 31))
+
+
+@pytest.mark.parametrize("compiled", [products, wide_products, narrow_products])
 def test_two_products_keep_the_low_half_of_the_shifted_sum(compiled):
     a, b = (np.ascontiguousarray(columns(100, seed)[:, : 2 * WIDTH]) // 2 for seed in (4, 5))  # so that the sum fits int64
     for k in ((1, 2), (-(2**31), 2**31 - 1), (536870911, -987654321)):
@@ -184,26 +194,37 @@ def test_logic_on_int16_and_which_lanes_are_not_zero():
     assert 5 < (~set_.any(axis=1)).sum() < 195
 
 
-@njit
-def apply_wide(x, before, gain, out, rows, held):
-    for n in range(len(x)):
-        wide.store(out, n, 0, wide.change(x, n, before, n, 0, gain))
-        wide.store(rows, n, 0, wide.load(x, n, 0) + 1)
-        wide.store_held(held, n, 0, wide.load(out, n, 0) >> 10)
+def rounding(kind, width):
+    change, store_rounded, load, store = kind.change, kind.store_rounded, kind.load, kind.store
+
+    @njit
+    def apply_rounding(x, before, gain, scale, shift, out, rows, rounded):
+        for n in range(len(x)):
+            for c in range(0, x.shape[1], width):
+                value = change(x, n, before, n, c, gain, scale)
+                store(out, n, c, value)
+                store(rows, n, c, load(x, n, c) + 1)
+                store_rounded(rounded, n, c, value, shift)
+
+    return apply_rounding
 
 
-def test_sixteen_channels_in_two_registers_keep_their_order():
+@pytest.mark.parametrize(("kind", "width"), [(lanes, WIDTH), (wide, 2 * WIDTH), (narrow, narrow.COUNT)])
+def test_changes_and_rounding_are_alike_in_registers_of_any_kind_and_keep_the_channels_order(kind, width):
     rng = np.random.default_rng(7)
     x, before = (rng.integers(-(2**15), 2**15, (50, 2 * WIDTH)).astype(np.int16) for _ in range(2))
     x[0], before[0] = -32768, 32767
     x[1], before[1] = 32767, -32768
-    out, rows, held = np.zeros(x.shape, np.int32), np.zeros(x.shape, np.int16), np.zeros(x.shape, np.int16)
-    apply_wide(x, before, np.int32(32767), out, rows, held)
-    expected = (x.astype(np.int64) - before) * 32767
-    np.testing.assert_array_equal(out, expected)
-    np.testing.assert_array_equal(rows, (x.astype(np.int32) + 1).astype(np.int16))
-    np.testing.assert_array_equal(held, np.clip(expected >> 10, -32768, 32767))
-    assert np.abs(expected >> 10).max() > 32768
+    compiled = rounding(kind, width)
+    for scale, shift in ((0, 10), (3, 12), (2, 1)):
+        out, rows, rounded = np.zeros(x.shape, np.int32), np.zeros(x.shape, np.int16), np.zeros(x.shape, np.int16)
+        compiled(x, before, np.int32(32767), np.int32(scale), np.int32(shift), out, rows, rounded)
+        expected = ((x.astype(np.int64) - before) * 32767) >> scale
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(rows, (x.astype(np.int32) + 1).astype(np.int16))
+        wrapped = (expected + (1 << (shift - 1))).astype(np.int32).astype(np.int64)  # the sum is that of int32
+        np.testing.assert_array_equal(rounded, np.clip(wrapped >> shift, -32768, 32767))
+    assert np.abs(expected >> shift).max() > 32768
 
 
 def test_processors_without_avx2_compute_the_same():
