@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks.material import FOLDER
 from benchmarks.results import Part, Requirement, Table
+from benchmarks.timing import CORES, pin
 from bitspike.passages import PassageScore, score_passages
 from pipeline.blocks import Particles, concatenate
 from pipeline.chain import read_chain
@@ -26,10 +29,10 @@ FOUND, WRONG, FLAGGED = 99.0, 1.0, 95.0  # per cent
 def measure(quick: bool) -> Part:
     """Measure."""
     part = Part("Passages of particles")
+    chosen, seconds = (RECORDINGS[:1], SECONDS / 2) if quick else (RECORDINGS, SECONDS)
     whole = after = PassageScore()
     rows: list[list[Any]] = []
-    for seed, run in RECORDINGS[:1] if quick else RECORDINGS:
-        folder = recorded(seed, run, SECONDS / 2 if quick else SECONDS)
+    for (seed, run), folder in zip(chosen, recorded(chosen, seconds), strict=True):
         found, stop_us = tracked(folder)
         truth = read_particle_truth(folder / TRUTH)
         whole += score_passages(found, truth, 0, stop_us)
@@ -56,13 +59,18 @@ def measure(quick: bool) -> Part:
     return part
 
 
-def recorded(seed: int, run: int, seconds: float) -> Path:
-    """Return the folder of a simulated recording, made when first needed."""
-    folder = FOLDER / "recordings" / f"passages-{seed}-{run}-{seconds:g}"
-    if not is_simulated_cytometry(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        simulate_cytometry(folder, seed=seed, run=run, rate=RATE_HZ, seconds=seconds)
-    return folder
+def recorded(chosen: tuple[tuple[int, int], ...], seconds: float) -> list[Path]:
+    """Return the folders of simulated recordings, made when first needed, which takes minutes, on all cores."""
+    folders = [FOLDER / "recordings" / f"passages-{seed}-{run}-{seconds:g}" for seed, run in chosen]
+    with ProcessPoolExecutor(len(CORES), get_context("spawn"), pin, tuple(CORES)) as pool:
+        missing = [at for at, folder in enumerate(folders) if not is_simulated_cytometry(folder)]
+        list(pool.map(_simulate, [folders[at] for at in missing], [chosen[at] for at in missing], [seconds] * len(missing)))
+    return folders
+
+
+def _simulate(folder: Path, which: tuple[int, int], seconds: float) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    simulate_cytometry(folder, seed=which[0], run=which[1], rate=RATE_HZ, seconds=seconds)
 
 
 def tracked(folder: Path) -> tuple[Particles, int]:

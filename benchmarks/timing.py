@@ -12,10 +12,10 @@ import numpy as np
 CORES = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else [0]
 
 
-def pin(core: int = CORES[-1]) -> None:
-    """Keep this process on one core, where the system can."""
+def pin(*cores: int) -> None:
+    """Keep this process on one core, or on some, where the system can."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores or CORES[-1:])
 
 
 def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
