@@ -21,7 +21,7 @@ def measure(quick: bool) -> Part:
     """Measure."""
     part = Part("Speed of the whole chain")
     recording = speed_recording()
-    seconds, rounds = (2, 3) if quick else (10, 9)
+    seconds, rounds = (2, 3) if quick else (10, 25)
     data = recording.read(0, seconds * RATE_HZ)
     chains = {name: trained(read_chain(name), recording) for name in CHAINS}
     found = {name: _through(chain, cut(data, 100)) / seconds for name, chain in chains.items()}
