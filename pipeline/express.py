@@ -36,6 +36,7 @@ SAMPLES, FLAGS, COLUMN = ("int16", 2), ("uint8", 1), ("int32", 1)
 TAKEN, GIVEN = ("at", "channel", "amplitude"), ("out_at", "out_channel", "out_amplitude", "out_unit")
 KINDS: dict[str, Kind] = {"x": SAMPLES, "y": SAMPLES, "flags": FLAGS, "y_flags": FLAGS}
 KINDS |= dict.fromkeys(TAKEN + GIVEN, COLUMN) | dict.fromkeys(("phase", "frames", "channels", "spikes", "room"), NUMBER)
+WHEN = "sample"  # not a stage's but the chain's: the spikes that it gives, by their frame in the stream
 X, INPUT_FLAGS, FRAMES, START, RESULTS = range(5)  # what changes from block to block: variables, the results of the steps last
 FIXED, PLACED, CHANGING = range(3)  # what a word is: a value, a byte of the block's memory, a variable (modulo a value)
 MOST_SAMPLES = 1 << 18  # of a block; longer ones gain nothing
@@ -55,9 +56,10 @@ DATA = object.__basicsize__  # of an array, where the address of its data is fou
 def run(steps, changes, words, variables, x, flags, frames, start):  # type: ignore[no-untyped-def]
     """Run all steps on one block; return the number of the step that refuses it, or -1.
 
-    steps: int64 [n, 3], the addresses of a kernel and of its fields' addresses, and its first word.  changes: int64 [m, 4], in the
-    order of the steps: step, word, variable, and modulus or 0.  words, variables: int64.  x, flags: where the addresses of the
-    block's samples, int16 [frames, channels], and of their flags, uint8 [frames or more], are found.
+    steps: int64 [n, 5], the addresses of a kernel and of its fields' addresses, its first word, and the words that hold the
+    addresses of its spikes' frames in the block, int32, and in the stream, int64, or -1.  changes: int64 [m, 4], in the order of
+    the steps: step, word, variable, and modulus or 0.  words, variables: int64.  x, flags: where the addresses of the block's
+    samples, int16 [frames, channels], and of their flags, uint8 [frames or more], are found.
     """
     variables[X], variables[INPUT_FLAGS] = carray(pointer(x), (1,), np.int64)[0], carray(pointer(flags), (1,), np.int64)[0]
     variables[FRAMES], variables[START] = frames, start
@@ -71,6 +73,11 @@ def run(steps, changes, words, variables, x, flags, frames, start):  # type: ign
         variables[RESULTS + s] = result
         if result < 0:
             return s
+        if steps[s, 3] >= 0:
+            at = carray(pointer(words[steps[s, 3]]), (result,), np.int32)
+            when = carray(pointer(words[steps[s, 4]]), (result,), np.int64)
+            for i in range(result):
+                when[i] = start + at[i]
     return -1
 
 
@@ -109,7 +116,7 @@ class Place:
 
     def arrays(self) -> dict[str, tuple[int, tuple[int, ...]]]:
         """Return where the stage's arrays begin, and their shapes; the columns of spikes are one array."""
-        shapes: dict[str, tuple[int, ...]] = {"y": (self.rows, self.channels), "y_flags": (self.rows,)}
+        shapes: dict[str, tuple[int, ...]] = {"y": (self.rows, self.channels), "y_flags": (self.rows,), WHEN: (self.room,)}
         found = {name: (begin, shapes[name]) for name, begin in self.begin.items() if name in shapes}
         columns = [begin for name, begin in self.begin.items() if name in GIVEN]
         return found | ({"out": (columns[0], (len(columns), self.room))} if columns else {})
@@ -141,7 +148,7 @@ class Express:
         self.places = {INPUT: Place(INPUT, -1)}
         self.bytes = 0
         self._running: list[Stage] = []
-        steps: list[tuple[int, int, int]] = []
+        steps: list[tuple[int, ...]] = []
         self.words: list[Word] = []
         for label, running, sources in order:
             if not _able(running) or not all(source in self.places and self.places[source].factor == 1 for source in sources):
@@ -149,13 +156,18 @@ class Express:
                 continue
             given = dict(zip(running.takes, (self.places[source] for source in sources), strict=True))
             place = self.places[label] = self._place(label, running, given.get(Samples), given.get(Spikes))
-            steps.append((*running.step.__dict__["held"].entry(tuple(KINDS[name] for name in running.call)), len(self.words)))
+            entry, first_word = running.step.__dict__["held"].entry(tuple(KINDS[name] for name in running.call)), len(self.words)
             self._running.append(running)
             for name in running.call:
                 self.words += self._words_of(name, running, place, given.get(Samples), given.get(Spikes))
+            frames_of = (-1, -1)
+            if WHEN in place.begin:
+                frames_of = len(self.words), len(self.words) + 1
+                self.words += [place.word("out_at"), place.word(WHEN)]
+            steps.append((*entry, first_word, *frames_of))
         first = [step[2] for step in steps]
         changes = [(bisect_right(first, w) - 1, w, *word[1:]) for w, word in enumerate(self.words) if word[0] == CHANGING]
-        self.steps, self.changes = np.array(steps, np.int64).reshape(-1, 3), np.array(changes, np.int64).reshape(-1, 4)
+        self.steps, self.changes = np.array(steps, np.int64).reshape(-1, 5), np.array(changes, np.int64).reshape(-1, 4)
         self._moody = [running for running in self._running if type(running).able is not Stage.able]
         self._calm = np.zeros(self.frames, np.uint8)
         self._run = plain(run, _RUN)
@@ -167,8 +179,9 @@ class Express:
         place.room = running.room(self.frames, spikes.room if spikes else 0)
         place.room = -(-place.room // LINE) * LINE  # so that one column follows the other
         sizes = {"y": 2 * place.rows * place.channels, "y_flags": place.rows} | dict.fromkeys(GIVEN, 4 * place.room)
+        sizes[WHEN] = 8 * place.room
         for name, size in sizes.items():
-            if name in running.call:
+            if name in running.call or (name == WHEN and "out_at" in running.call):
                 place.begin[name] = self.bytes
                 self.bytes += -(-size // LINE) * LINE
         return place
@@ -242,7 +255,7 @@ class Memory:
     given : memoryview
         The words that `run` is called with, int64, at `address`.
     arrays : dict
-        By label and name ("y", "y_flags", and "out" for all columns of the spikes), the arrays that a stage writes.
+        By label and name ("y", "y_flags", "out" for all columns of the spikes, `WHEN`), the arrays that a stage writes.
     """
 
     def __init__(self, express: Express) -> None:
@@ -256,7 +269,7 @@ class Memory:
         self.arrays = {}
         for label, place in express.places.items():
             for name, (begin, shape) in place.arrays().items():
-                kind = np.dtype(KINDS.get(name, COLUMN)[0])
+                kind = np.dtype(np.int64 if name == WHEN else KINDS.get(name, COLUMN)[0])
                 size = math.prod(shape) * kind.itemsize
                 self.arrays[label, name] = self._bytes[skipped + begin :][:size].view(kind).reshape(shape)
 
@@ -305,10 +318,10 @@ class Outputs(Mapping[str, Any]):
         count = int(self._memory.variables[RESULTS + place.step])
         if count == 0:
             return Spikes(self._start, self._stop)
-        at, *columns = self._memory.arrays[place.label, "out"][:, :count].copy()
-        sample = at.astype(np.int64)
-        sample += self._start
-        return Spikes(self._start, self._stop, sample, *columns)
+        arrays = self._memory.arrays
+        found = arrays[place.label, "out"][1:, :count].copy()  # without the frames in the block
+        columns = [found[row] for row in range(len(found))]
+        return Spikes(self._start, self._stop, arrays[place.label, WHEN][:count].copy(), *columns)
 
 
 def _able(running: Stage) -> bool:
