@@ -34,6 +34,13 @@ def fetch(_context: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG
 
 
 @inlined
+def fetch_first(x, frames):  # type: ignore[no-untyped-def]
+    """Ask for the memory of the first `TILE` frames in order, as it is slow at columns; what follows is asked for tile by tile."""
+    for ahead in range(0, min(frames, TILE) * x.shape[1], LINE):
+        fetch(x, 0, ahead)
+
+
+@inlined
 def copy(source, row, column, target, target_row, target_column, rows, columns):  # type: ignore[no-untyped-def]
     """Copy ``rows x columns`` values: channels that do not fill a register are worked on in an array that does."""
     for n in range(rows):
@@ -76,11 +83,9 @@ def across(
         spare = scratch((2 * TILE if few else 0, WIDTH), np.int16)
         kept = scratch((rows, WIDTH), kind)
         last = least if rest <= least else WIDTH  # channels of the last register
+        fetch_first(x, frames)
         for first in range(0, frames, TILE):
             length = min(frames - first, TILE)
-            if first == 0:  # in order: memory is slow at the columns that are gone along below; what follows is fetched by `run`
-                for ahead in range(0, length * x.shape[1], LINE):
-                    fetch(x, 0, ahead)
             if few:  # channels that fill no register are worked on in arrays that do
                 copy(state, 0, 0, kept, 0, 0, rows, channels)
                 copy(x, first, 0, spare, 0, 0, length, channels)

@@ -18,7 +18,7 @@ from math import frexp, log2, pi
 import numpy as np
 
 from pipeline import lanes, pairs
-from pipeline.across import copy
+from pipeline.across import TILE, copy, fetch, fetch_first
 from pipeline.blocks import SampleFormat, Samples
 from pipeline.capacity import Capacity
 from pipeline.errors import BitspikeError
@@ -29,7 +29,6 @@ from pipeline.stage import INT16, Design, Parameters, Stage
 
 LEVEL_BITS = 14  # fractional bits of the slow level
 HALF_COUNT = 1 << (LEVEL_BITS - 1)
-TILE = 64  # frames that are worked on for all channels before going on, so that they are still in the cache
 GAIN_BITS = 14  # significant bits of the gain
 MAX_SHIFT = 29
 FULL_SCALE_UV = 640.0  # reach of the codes to either side where the recording knows its microvolts: 2.5 uV a code at 9 bits
@@ -71,6 +70,7 @@ def _run(tables, one, two, x, y, frames, c):  # type: ignore[no-untyped-def]
     half, rounding = np.int32(1) << (shift - 1), (np.int32(1) << (coupling - 1)) + HALF_COUNT
     raised, scaled = pairs.splat_pair(1 << LEVEL_BITS, rounding), pairs.splat_pair(gain, -gain)
     for n in range(frames):
+        fetch(x, n + TILE, c)
         some, others = pairs.zipped(lanes.load16(x, n, c), lanes.splat16(1))
         one = one + ((lanes.pair_products(some, raised) - one) >> coupling)
         two = two + ((lanes.pair_products(others, raised) - two) >> coupling)
@@ -86,6 +86,7 @@ def _run(tables, one, two, x, y, frames, c):  # type: ignore[no-untyped-def]
 def _run_across(tables, level, x, y, frames, channels):  # type: ignore[no-untyped-def]
     """Convert all channels, at least `WIDTH16`, a few frames at a time, so that memory is gone along once."""
     last = channels - WIDTH16
+    fetch_first(x, frames)
     for first in range(0, frames, TILE):
         length = min(TILE, frames - first)
         given, result = x[first:], y[first:]
