@@ -14,12 +14,11 @@ from numba import types
 
 from pipeline.fixed import INT16_MAX, INT16_MIN
 from pipeline.lanes import address, held, lanes64, loader, many, operation, vector
-from pipeline.lanes import store as store_low
+from pipeline.lanes import store as store  # the same for four lanes
 
 COUNT = lanes64.count
 INT32S = vector(32, COUNT)
 load = operation(loader(lanes64))  # (array, row, column): ``array[row, column : column + COUNT]``, int16 or int32
-store = store_low
 
 
 @operation
