@@ -21,6 +21,8 @@ all: $(READY)
 
 # Without compiling what they install, which takes longer than the installation: Python compiles what is used, when it is.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# All of it, on all cores, for the many short programs of tests and benchmarks; some packages have files for other Pythons.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 # What the demonstration needs: without the compilers and tools of the tests, which are most of it.
 $(DEMO_READY): pyproject.toml meson.build
@@ -31,15 +33,16 @@ $(DEMO_READY): pyproject.toml meson.build
 
 $(READY): $(DEMO_READY)
 	$(PIP) --no-build-isolation --editable '.[ephys,events,plot,firmware,test]'
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # on all cores, for the many short programs of the tests; some files are for other Pythons
+	$(COMPILE)
 	touch $@
 
 $(BENCH_READY): $(READY)
 	$(PIP) --no-build-isolation --editable '.[bench]'
+	$(COMPILE)
 	touch $@
 
 demo: $(DEMO_READY)
-	$(BIN)/bitspike demo
+	PYTHONDONTWRITEBYTECODE= $(BIN)/bitspike demo # so that what is used starts quickly from then on
 
 test: lint
 	$(BIN)/python -c 'import firmware' # compiles what changed in the C library, once, before two processes would
