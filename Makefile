@@ -24,11 +24,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # All of it, on all cores, for the many short programs of tests and benchmarks; some packages have files for other Pythons.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
+# Bytecode of what a command uses is kept, so that it starts quickly from then on.
+KEEP := PYTHONDONTWRITEBYTECODE=
+
 # What the demonstration needs: without the compilers and tools of the tests, which are most of it.
 $(DEMO_READY): pyproject.toml meson.build
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(PIP) 'meson-python>=0.17' 'meson>=1.4' ninja
 	$(PIP) --no-build-isolation --editable '.[ephys,plot]'
+	$(KEEP) $(BIN)/bitspike --help >/dev/null
 	touch $@
 
 $(READY): $(DEMO_READY)
@@ -42,7 +46,7 @@ $(BENCH_READY): $(READY)
 	touch $@
 
 demo: $(DEMO_READY)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/bitspike demo # so that what is used starts quickly from then on
+	$(KEEP) $(BIN)/bitspike demo
 
 test: lint
 	$(BIN)/python -c 'import firmware' # compiles what changed in the C library, once, before two processes would
