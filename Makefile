@@ -20,7 +20,8 @@ endif
 all: $(READY)
 
 # Without compiling what they install, which takes longer than the installation: Python compiles what is used, when it is.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# Rather an older wheel than the newest source of a package, which may not build here.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --prefer-binary
 # All of it, on all cores, for the many short programs of tests and benchmarks; some packages have files for other Pythons.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
@@ -30,7 +31,7 @@ KEEP := PYTHONDONTWRITEBYTECODE=
 # What the demonstration needs: without the compilers and tools of the tests, which are most of it.
 $(DEMO_READY): pyproject.toml meson.build
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) 'meson-python>=0.17' 'meson>=1.4' ninja
+	$(PIP) 'meson-python>=0.17' 'meson>=1.4' ninja setuptools wheel
 	$(PIP) --no-build-isolation --editable '.[ephys,plot]'
 	$(KEEP) $(BIN)/bitspike --help >/dev/null
 	touch $@
