@@ -25,7 +25,7 @@ import numpy as np
 
 from pipeline.blocks import EventFormat, Events
 from pipeline.errors import BitspikeError
-from pipeline.fixed import kernel
+from pipeline.fixed import kernel, merged
 from pipeline.layout import layout
 from sensors.events.prophesee import dat_header, read_header
 from sensors.events.sizing import recording_of_size
@@ -36,6 +36,7 @@ from sensors.events.words import WordReader
 NO_EVENT = 15  # in the place of the polarity: something else
 LEAP = 1_000_000  # microseconds
 BLOCK = 64  # records that are tried at a time
+MOST_AT_ONCE = 1024  # records that are decoded while they are still in the cache
 EVENTS, TRIGGERS = (0x00, 0x0C), 0x0E
 STATE = layout(
     time="i8",  # of the last event, microseconds
@@ -48,31 +49,42 @@ STATE = layout(
 )
 
 
-@kernel
-def decode_record_block(width, height, now, base, words, first, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
-    """Decode `BLOCK` records that are sound and in order of time, as `sensors.events.evt2.decode_block`; return 0 otherwise."""
+@merged
+def _sound(width, height, now, base, words, first, last):  # type: ignore[no-untyped-def]
+    """Return the end of the blocks from record `first` on that are sound and in order of time, as in `sensors.events.evt2`."""
+    i, wide, high, low = first, np.uint64(width), np.uint64(height), np.uint64(0xFFFFFFFF)
+    now -= base
+    while i + BLOCK <= last:
+        begun = np.uint64(i)
+        start, end = np.int64(words[begun] & low), np.int64(words[begun + np.uint64(BLOCK - 1)] & low)
+        if start < now or end - now > LEAP:
+            break
+        out, back = np.uint64(0), np.uint64(0)
+        for k in range(BLOCK):
+            word = words[begun + np.uint64(k)]
+            x, y = (word >> np.uint64(32)) & np.uint64(0x3FFF), (word >> np.uint64(46)) & np.uint64(0x3FFF)
+            out |= np.uint64(x >= wide) | np.uint64(y >= high) | np.uint64(word >> np.uint64(60) == NO_EVENT)
+        for k in range(1, BLOCK):
+            back |= np.uint64(np.uint32(words[begun + np.uint64(k)]) < np.uint32(words[begun + np.uint64(k - 1)]))
+        if out | back:
+            break
+        i += BLOCK
+        now = end
+    return i
+
+
+@merged
+def _copy(base, words, first, length, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
+    """Decode records that are sound, a column at a time, to where `count` events are before them."""
     i, n = np.uint64(first), np.uint64(count)
-    start, end = np.int64(words[i] & np.uint64(0xFFFFFFFF)), np.int64(words[i + np.uint64(BLOCK - 1)] & np.uint64(0xFFFFFFFF))
-    if start < now or end - now > LEAP:
-        return 0
-    out, back = np.uint64(0), np.uint64(0)
-    for k in range(BLOCK):
-        word = words[i + np.uint64(k)]
-        x, y = (word >> np.uint64(32)) & np.uint64(0x3FFF), (word >> np.uint64(46)) & np.uint64(0x3FFF)
-        out |= np.uint64(x >= np.uint64(width)) | np.uint64(y >= np.uint64(height)) | np.uint64(word >> np.uint64(60) == NO_EVENT)
-    for k in range(1, BLOCK):
-        back |= np.uint64(np.uint32(words[i + np.uint64(k)]) < np.uint32(words[i + np.uint64(k - 1)]))
-    if out | back:
-        return 0
-    for k in range(BLOCK):
+    for k in range(length):
         t_out[n + np.uint64(k)] = base + np.int64(words[i + np.uint64(k)] & np.uint64(0xFFFFFFFF))
-    for k in range(BLOCK):
+    for k in range(length):
         x_out[n + np.uint64(k)] = (words[i + np.uint64(k)] >> np.uint64(32)) & np.uint64(0x3FFF)
-    for k in range(BLOCK):
+    for k in range(length):
         y_out[n + np.uint64(k)] = (words[i + np.uint64(k)] >> np.uint64(46)) & np.uint64(0x3FFF)
-    for k in range(BLOCK):
+    for k in range(length):
         p_out[n + np.uint64(k)] = words[i + np.uint64(k)] >> np.uint64(60) != np.uint64(0)
-    return 1
 
 
 @kernel
@@ -89,10 +101,11 @@ def decode_records(  # type: ignore[no-untyped-def]
     while i < stop:
         if i >= tried and i + BLOCK <= count and started[0] == 1:
             tried = i + BLOCK
-            if decode_record_block(width, height, now - wrapped, wrapped, words, i, n, t_out, x_out, y_out, p_out):
-                i += BLOCK
-                n += np.uint64(BLOCK)
-                now = t_out[n - np.uint64(1)]
+            sound = _sound(width, height, now, wrapped, words, i, min(i + MOST_AT_ONCE, count))
+            if sound > i:
+                _copy(wrapped, words, i, sound - i, n, t_out, x_out, y_out, p_out)
+                n += np.uint64(sound - i)
+                now, i = t_out[n - np.uint64(1)], sound
                 continue
         word = words[np.uint64(i)]
         i += 1

@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.fixed import kernel
+from pipeline.fixed import kernel, merged
 from pipeline.layout import layout
 from sensors.events.clock import WAIT, begin, raised
 
 WORD = "<u4"
 MOST = 1  # event of one word
 BLOCK = 64  # words that are tried at a time
+MOST_AT_ONCE = 1024  # words that are decoded while they are still in the cache
 STATE = layout(
     time="i8",  # of the last event, microseconds
     base="i8",  # TIME_HIGH, with its wraps
@@ -44,33 +45,41 @@ STATE = layout(
 )
 
 
-@kernel
-def decode_block(width, height, high, now, words, first, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
-    """Decode `BLOCK` words that are nothing but events within the sensor, in order of time; return 0 if they are anything else.
+@merged
+def _sound(right, bottom, high, now, words, first, last):  # type: ignore[no-untyped-def]
+    """Return the end of the blocks from word `first` on that are nothing but events within the sensor, in order of time.
 
-    Each loop goes through the block for one purpose and without a branch, so that compilers make it work on many words at a time.
+    right, bottom: uint32, the last column and row. Each loop goes through a block for one purpose and without a branch, so that
+    compilers make it work on many words at a time.
     """
+    i = first
+    while i + BLOCK <= last and high + np.int64((words[np.uint64(i)] >> 22) & 0x3F) >= now:
+        apart, out, back, begun = np.uint32(0), np.uint32(0), np.uint32(0), np.uint64(i)
+        for k in range(BLOCK):
+            word = words[begun + np.uint64(k)]
+            apart |= word >> 29
+            out |= np.uint32(right - ((word >> 11) & 0x7FF)) | np.uint32(bottom - (word & 0x7FF))  # bit 31: below 0
+        for k in range(1, BLOCK):
+            back |= np.uint32(((words[begun + np.uint64(k)] >> 22) & 0x3F) < ((words[begun + np.uint64(k - 1)] >> 22) & 0x3F))
+        if apart | back | (out >> 31):
+            break
+        i += BLOCK
+        now = high + np.int64((words[np.uint64(i - 1)] >> 22) & 0x3F)
+    return i
+
+
+@merged
+def _copy(high, words, first, length, count, t_out, x_out, y_out, p_out):  # type: ignore[no-untyped-def]
+    """Decode words that are nothing but events, a column at a time, to where `count` events are before them."""
     i, n = np.uint64(first), np.uint64(count)
-    if high + np.int64((words[i] >> 22) & 0x3F) < now:
-        return 0
-    apart, out, back = np.uint32(0), np.uint32(0), np.uint32(0)
-    for k in range(BLOCK):
-        word = words[i + np.uint64(k)]
-        apart |= word >> 29
-        out |= np.uint32(((word >> 11) & 0x7FF) >= width) | np.uint32((word & 0x7FF) >= height)
-    for k in range(1, BLOCK):
-        back |= np.uint32(((words[i + np.uint64(k)] >> 22) & 0x3F) < ((words[i + np.uint64(k - 1)] >> 22) & 0x3F))
-    if apart | out | back:
-        return 0
-    for k in range(BLOCK):
+    for k in range(length):
         t_out[n + np.uint64(k)] = high + np.int64((words[i + np.uint64(k)] >> 22) & 0x3F)
-    for k in range(BLOCK):
+    for k in range(length):
         x_out[n + np.uint64(k)] = (words[i + np.uint64(k)] >> 11) & 0x7FF
-    for k in range(BLOCK):
+    for k in range(length):
         y_out[n + np.uint64(k)] = words[i + np.uint64(k)] & 0x7FF
-    for k in range(BLOCK):
+    for k in range(length):
         p_out[n + np.uint64(k)] = words[i + np.uint64(k)] >> 28
-    return 1
 
 
 @kernel
@@ -99,13 +108,15 @@ def decode_evt2(  # type: ignore[no-untyped-def]
     n = np.uint64(0)  # unsigned: an index that cannot be negative costs no check
     first = begin(words, count, 28, 0, 0xFFFFFFF, 6, started, early, base, time)
     now, high = time[0], base[0]
+    right, bottom = np.uint32(width - 1), np.uint32(height - 1)
     back, apart = np.int64(0), np.int64(0)  # `apart`: words that are no events
     i, stop = first, count
     while i < stop:
-        if i + BLOCK <= count and decode_block(width, height, high, now, words, i, n, t_out, x_out, y_out, p_out):
-            i += BLOCK
-            n += np.uint64(BLOCK)
-            now = t_out[n - np.uint64(1)]
+        sound = _sound(right, bottom, high, now, words, i, min(i + MOST_AT_ONCE, count))
+        if sound > i:
+            _copy(high, words, i, sound - i, n, t_out, x_out, y_out, p_out)
+            n += np.uint64(sound - i)
+            now, i = t_out[n - np.uint64(1)], sound
             continue
         end = min(i + BLOCK, count)
         while i < end:

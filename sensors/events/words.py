@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.layout import blank, names, variables
 from sensors.events.source import DAMAGE, IGNORED, Columns, Piece
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
