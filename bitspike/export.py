@@ -161,15 +161,15 @@ def export_nwb(run: Run | str | Path, file: str | Path, started: datetime | None
     nwb.add_unit_column("channel", "channel on which the mean waveform is largest")
     nwb.add_unit_column("snr", "peak of the mean waveform over the noise's standard deviation; NaN where unknown")
     sample, unit = sorted_spikes(run)
-    volts = (signal.uv_per_count or 1.0) * 1e-6
+    volts = signal.uv_per_count * 1e-6  # 0 where the recording does not say: then there are no waveforms, which NWB has in volts
     for one in run.units:
         nwb.add_unit(
             id=one.unit,
             spike_times=sample[unit == one.unit] / run.rate_hz,
             electrodes=[one.channel],
-            waveform_mean=run.templates[one.unit][:, [one.channel]] * volts,
             channel=one.channel,
             snr=np.nan if one.snr is None else one.snr,
+            **({"waveform_mean": run.templates[one.unit][:, [one.channel]] * volts} if volts else {}),
         )
     with _new(Path(file)) as new, NWBHDF5IO(str(new), "w") as io:
         io.write(nwb)

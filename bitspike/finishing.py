@@ -15,10 +15,12 @@ from bitspike.session import Session
 from bitspike.waveforms import peak
 from pipeline.blocks import SampleFormat
 from pipeline.chain import Chain
+from pipeline.fixed import INT16_MAX
 from pipeline.layout import settled
 from pipeline.manifest import Manifest, describe_chain
 
 AT_ONCE = 1 << 20  # rows looked at together
+NEARLY = 0.99  # of full scale: from there on a peak may have been cut, and then a reference was subtracted
 
 
 def finish(session: Session[Keeper]) -> Manifest:
@@ -70,6 +72,7 @@ def _scale(signal: SampleFormat) -> dict[str, Any]:
         "rate_hz": signal.rate_hz,
         "channels": signal.channels,
         "uv_per_count": signal.uv_per_count,
+        "input_counts": signal.input_counts,
         "bits": signal.bits,
     }
 
@@ -98,9 +101,10 @@ def _units(session: Session[Keeper], band: SampleFormat, mean: np.ndarray, secon
     units = []
     for unit in np.flatnonzero(count).tolist():
         c, height = int(channel[unit]), round(float(deflection[unit]), 2)
+        counts = round(height * band.input_counts, 2)
         uv = round(height * band.uv_per_count, 2) if band.uv_per_count else None
         snr = round(abs(height) / float(noise[c]), 2) if noise[c] > 0 else None
-        units.append(Unit(unit, int(group[c]), c, int(count[unit]), round(count[unit] / seconds, 4), height, uv, snr))
+        units.append(Unit(unit, int(group[c]), c, int(count[unit]), round(count[unit] / seconds, 4), counts, uv, snr))
     return units
 
 
@@ -149,4 +153,17 @@ def _counts(session: Session[Keeper], band: SampleFormat, units: list[Unit], sec
             }
         )
     total = int(by_channel.sum())
-    return {"spikes": total, "unsorted": total - sum(unit.spikes for unit in units), "units": len(units), "groups": groups}
+    return {
+        "spikes": total,
+        "unsorted": total - sum(unit.spikes for unit in units),
+        "at_full_scale": _at_full_scale(session),
+        "units": len(units),
+        "groups": groups,
+    }
+
+
+def _at_full_scale(session: Session[Keeper]) -> int:
+    """Return how many spikes are about as large as samples can be."""
+    amplitude = np.load(session.folder / SPIKES / "amplitude.npy", mmap_mode="r")
+    parts = (np.abs(amplitude[a : a + AT_ONCE]) >= NEARLY * INT16_MAX for a in range(0, len(amplitude), AT_ONCE))
+    return sum(int(np.count_nonzero(part)) for part in parts)

@@ -115,11 +115,6 @@ def colour(unit: int) -> str:
     return GREY if unit < 0 else COLOURS[unit % len(COLOURS)]
 
 
-def scale_of(run: Run) -> tuple[float, str]:
-    """Return what one count is worth, and in what."""
-    return (run.signal.uv_per_count, "µV") if run.signal.uv_per_count else (1.0, "counts")
-
-
 def traces(run: Run, figure: Figure) -> bool:
     """Draw the traces that the run keeps, the channels with most spikes, and mark each spike in its unit's colour."""
     stretches = run.manifest.outputs["traces"]["stretches"]
@@ -130,7 +125,7 @@ def traces(run: Run, figure: Figure) -> bool:
     near = np.flatnonzero((spikes.sample >= first) & (spikes.sample < first + frames))
     busy = np.bincount(spikes.channel[near], minlength=data.shape[1])
     shown = np.sort(np.argsort(-busy, kind="stable")[:MOST_TRACES])
-    scale, unit_name = scale_of(run)
+    scale, unit_name = run.signal.scale
     data = data[:, shown] * scale
     step = max(float(np.percentile(np.abs(data), 99.9)) * 1.6, float(np.ptp(data, axis=0).max()) * 0.5, 1e-9)
     figure.set_size_inches(11, 1.2 + 0.42 * max(4, len(shown)))
@@ -185,7 +180,7 @@ def waveforms(run: Run, figure: Figure) -> bool:
     rows = -(-len(units) // columns)
     figure.set_size_inches(1.9 * columns + 0.6, 1.6 * rows + 0.4)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    scale, unit_name = scale_of(run)
+    scale, unit_name = run.signal.scale
     examples, owner, near = run.array("snippets/waveform"), run.array("snippets/unit"), run.array("snippets/channels")
     ms = (np.arange(examples.shape[1]) - run.before) / run.rate_hz * 1000
     for axes, unit in zip(grid.flat, sorted(units, key=lambda u: (u.channel, u.unit)), strict=False):
@@ -249,7 +244,7 @@ def features(run: Run, figure: Figure) -> bool:
     chosen = sorted(chosen, key=lambda item: (-len(item[1]), item[0]))[:MOST_FEATURES]
     if not chosen:
         return False
-    scale, unit_name = scale_of(run)
+    scale, unit_name = run.signal.scale
     columns = min(4, len(chosen))
     rows = -(-len(chosen) // columns)
     figure.set_size_inches(2.9 * columns + 0.5, 2.7 * rows + 0.4)
@@ -286,7 +281,8 @@ def tap(run: Run, figure: Figure, label: str) -> bool:
     about, data = run.taps[label], run.tap(label)
     if len(data) < 16:
         return False
-    rate, (scale, unit_name) = about["rate_hz"], ((about["uv_per_count"], "µV") if about["uv_per_count"] else (1.0, "counts"))
+    rate, uv = about["rate_hz"], about["uv_per_count"]
+    scale, unit_name = (uv, "µV") if uv else (about["input_counts"], "counts")
     shown = np.unique(np.linspace(0, data.shape[1] - 1, min(TAP_CHANNELS, data.shape[1])).astype(int))
     first = max(0, len(data) // 2 - round(TAP_S * rate / 2))
     piece = data[first : first + round(TAP_S * rate)][:, shown] * scale

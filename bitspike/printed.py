@@ -92,8 +92,22 @@ def run_summary(run: Run) -> list[RenderableType]:
         ("dropped data", f"{counts['lost_frames']:,} frames" if counts["lost_frames"] else "none"),
         ("result", str(run.path)),
     ]
+    if counts.get("at_full_scale"):
+        pairs.insert(-1, ("full scale", _full_scale(run)))
     lines.append(listed(pairs))
     return lines
+
+
+def _full_scale(run: Run) -> str:
+    """Return what there is to say of spikes that are as large as samples can be."""
+    scale, unit = run.signal.scale
+    line = (
+        f"{plural(run.manifest.counts['at_full_scale'], 'spike')} at the end of the band's range, ±{number(32768 * scale)} {unit}"
+    )
+    filters = [step.label for step in run.plan.steps if step.stage.name == "bandpass"]
+    if not filters or run.signal.input_counts >= 1:  # no fractional bits that could be given up
+        return f"{line}: their peaks are cut"
+    return f"{line}: their peaks are cut; replay with --set {filters[0]}.fraction_bits=0"
 
 
 def report_line(report: Path | None) -> list[RenderableType]:

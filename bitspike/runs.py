@@ -47,7 +47,7 @@ class Unit:
     rate_hz : float
         Spikes per second of recording.
     amplitude : float
-        Largest deflection of the mean waveform, counts.
+        Largest deflection of the mean waveform, counts of the recording.
     amplitude_uv : float or None
         The same in microvolts; None where the recording does not say.
     snr : float or None
@@ -116,6 +116,7 @@ class Run:
             about["bits"],
             tuple((x, y) for x, y in about["positions_um"]),
             tuple(about["groups"]),
+            input_counts=about["input_counts"],
         )
 
     @cached_property
@@ -150,7 +151,7 @@ class Run:
 
     @property
     def taps(self) -> dict[str, dict[str, Any]]:
-        """Outputs that the chain saves besides its spikes: by label, what they are, their rate_hz, uv_per_count and stretches."""
+        """Outputs that the chain saves besides its spikes: by label, what they are, their format and their stretches."""
         return dict(self.manifest.outputs.get("taps", {}))
 
     def tap(self, label: str) -> np.ndarray:

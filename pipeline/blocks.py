@@ -38,6 +38,8 @@ class SampleFormat:
         Channel group (tetrode, shank) of each channel; empty means that all channels are one group.
     snippet : tuple of (int, int)
         Frames and channels of the waveforms that come with spikes; (0, 0) where spikes have none.
+    input_counts : float
+        Counts of the recording in one count: another number than 1 behind stages that scale, such as by fractional bits.
     """
 
     rate_hz: float
@@ -47,6 +49,7 @@ class SampleFormat:
     positions_um: tuple[tuple[float, float], ...] = ()
     groups: tuple[int, ...] = ()
     snippet: tuple[int, int] = (0, 0)
+    input_counts: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_hz < 1e9:
@@ -67,9 +70,18 @@ class SampleFormat:
         order = {name: i for i, name in enumerate(dict.fromkeys(self.groups))}
         return np.array([order[g] for g in self.groups], np.int32)
 
+    @property
+    def scale(self) -> tuple[float, str]:
+        """What one count is worth, and in what: microvolts, or counts of a recording that does not say its microvolts."""
+        return (self.uv_per_count, "µV") if self.uv_per_count else (self.input_counts, "counts")
+
     def with_(self, **changes: Any) -> SampleFormat:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
+
+    def scaled(self, gain: float, bits: int) -> SampleFormat:
+        """Return the format of the samples after a gain, in `bits`."""
+        return replace(self, bits=bits, uv_per_count=self.uv_per_count / gain, input_counts=self.input_counts / gain)
 
 
 @dataclass(frozen=True, slots=True, init=False)

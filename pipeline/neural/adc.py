@@ -155,14 +155,14 @@ class Adc(Stage):
         coupling = _coupling(p.coupling_hz, signal.rate_hz)
         tables["gain"], tables["shift"], tables["coupling"] = gain, shift, coupling
         tables["low"], tables["top"] = -(2 ** (p.bits - 1)), 2 ** (p.bits - 1) - 1
-        uv = signal.uv_per_count * 2**shift / gain
+        output = signal.scaled(gain / 2**shift, p.bits)
         proofs = {
             "codes per count": gain / 2**shift,
-            "microvolts of a code": uv or "the recording does not say",
+            "microvolts of a code": output.uv_per_count or "the recording does not say",
             "corner of the coupling, Hz": signal.rate_hz / (2 * pi * 2**coupling),
             "largest product": f"{(2**16 - 1) * gain + 2 ** (shift - 1)} of {2**31}",
         }
-        return Design(tables, signal.with_(bits=p.bits, uv_per_count=uv), proofs)
+        return Design(tables, output, proofs)
 
     @classmethod
     def examples(cls) -> Iterator[AdcParameters]:

@@ -45,8 +45,8 @@ class BandpassParameters(Parameters):
     order : int
         Order of the Butterworth prototype, 1 to 4: so many biquads.
     fraction_bits : int
-        Fractional bits of the output; -1 chooses so that the band of a full-scale input fits with a factor of two to spare,
-        and at least 2, so that rounding the output adds less noise than the input's own quantisation.
+        Fractional bits of the output; -1 chooses so that the band of a full-scale input fits, and at least 2, so that rounding
+        the output adds far less noise than the input's own quantisation: of an input of 16 bits a quarter of the range fits.
     follow_rate : bool
         True lowers high_hz to 0.4 of the sampling rate where the recording is too slow for it, as long as an octave is left.
     """
@@ -192,7 +192,7 @@ class Bandpass(Stage):
         tables["gain"], tables["scale"] = quantise(whole, headroom + scale), scale
         tables["c1"][: p.order] = quantise(-sos[:, 4], COEFFICIENT_BITS)
         tables["c2"][: p.order] = quantise(-sos[:, 5], COEFFICIENT_BITS)
-        output = signal.with_(bits=16, uv_per_count=signal.uv_per_count / 2**fraction)
+        output = signal.scaled(2.0**fraction, 16)
         proofs = {
             "largest value in any section": f"{largest * 2.0**headroom:.0f} of {2**31}",
             "fractional bits of the state": headroom,

@@ -320,7 +320,7 @@ class Decimate(Stage):
             "rejection of what folds into the pass-band, dB": round(rejection, 1),
             "delay, ms": 1000 * (order * (ratio - 1) / 2 + len(taps) // 2 * ratio) / signal.rate_hz,
         }
-        return Design(tables, signal.with_(rate_hz=rate, bits=16, uv_per_count=signal.uv_per_count / 2**fraction), proofs)
+        return Design(tables, signal.scaled(2.0**fraction, 16).with_(rate_hz=rate), proofs)
 
     @classmethod
     def examples(cls) -> Iterator[DecimateParameters]:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.blocks import SampleFormat
 from pipeline.chain import parse_chain
 from sensors.folder import read_folder, write_folder
+from sensors.recording import open_recording
 from sensors.source import Recording
 from sensors.stated import Stated
 from sensors.truth import Truth
@@ -125,3 +126,15 @@ def refused(capsys, tmp_path, monkeypatch):
         return line.removeprefix("bitspike: ")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def loud(tmp_path_factory):
+    """A recording without gain whose spikes, of 20,000 counts, leave the band's range where that has fractional bits."""
+    rng, path = np.random.default_rng(5), tmp_path_factory.mktemp("loud") / "loud.npy"
+    x = rng.normal(0, 200, (4 * 24_000, 2))
+    shape = -20_000 * np.exp(-((np.arange(-20, 20) / 4.0) ** 2))
+    for first in range(1000, len(x) - 100, 480):
+        x[first : first + 40, 0] += shape
+    np.save(path, np.rint(x).astype(np.int16))
+    return open_recording(path, rate_hz=24_000)

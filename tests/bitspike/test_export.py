@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from bitspike.chains import chosen_chain
 from bitspike.export import export_nwb, export_phy, read_sorting, similarity
 from bitspike.main import run as program
 from bitspike.runner import replay
@@ -63,6 +64,15 @@ def test_nwb_reads_back_equal(finished, tmp_path):
             assert nwb.units["electrodes"][row].index.tolist() == [channel]
             volts = finished.templates[unit][:, channel] * finished.signal.uv_per_count * 1e-6
             np.testing.assert_allclose(np.squeeze(nwb.units["waveform_mean"][row]), volts, rtol=1e-6)
+
+
+def test_nwb_has_no_volts_where_the_recording_has_none(loud, tmp_path):
+    pynwb = pytest.importorskip("pynwb")
+    run = replay(loud, chosen_chain("probe"), tmp_path / "run")
+    with pynwb.NWBHDF5IO(str(export_nwb(run, tmp_path / "units.nwb")), "r") as file:
+        units = file.read().units
+        assert len(units) == len(run.units) >= 1
+        assert "waveform_mean" not in units.colnames
 
 
 def test_the_command_writes_both_and_replaces_nothing(finished, tmp_path, capsys):

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 import bitspike.playing as playing
+from bitspike.chains import chosen_chain
+from bitspike.printed import _full_scale
 from bitspike.runner import replay
 from bitspike.runs import Run
 from bitspike.training import train
 from pipeline.blocks import Samples, Spikes
 from pipeline.chain import parse_chain
 from pipeline.errors import BitspikeError
+from sensors.recording import open_recording
 from sensors.source import Recording
 
 STOP_S = 5.0
@@ -142,8 +145,9 @@ def test_units_are_what_their_spikes_make_them(finished, recording, plan):
             np.abs(template - mean).max() < 0.05 * np.abs(mean).max()
         )  # the hundred are taken in the order of decision, not of time
         assert unit.channel == np.unravel_index(np.abs(template).argmax(), template.shape)[1]
-        assert unit.amplitude == pytest.approx(template[np.abs(template).max(axis=1).argmax(), unit.channel], abs=0.01)
-        assert unit.amplitude_uv == pytest.approx(unit.amplitude * finished.signal.uv_per_count, abs=0.01)
+        height = template[np.abs(template).max(axis=1).argmax(), unit.channel]
+        assert unit.amplitude == pytest.approx(height * finished.signal.input_counts, abs=0.01)
+        assert unit.amplitude_uv == pytest.approx(height * finished.signal.uv_per_count, abs=0.01)
     truth_channels = set(recording.truth.peak_channel.tolist())
     assert truth_channels <= {unit.channel for unit in finished.units}
 
@@ -287,3 +291,26 @@ def test_a_damaged_run_is_refused(finished, tmp_path):
 def test_the_default_folder_is_named_after_both(recording, plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert replay(recording, plan, stop_s=0.1).path == Path(tmp_path / "out" / "small-small")
+
+
+def test_cut_peaks_are_counted_and_the_cure_works(loud, tmp_path):
+    cut = replay(loud, chosen_chain("probe"), tmp_path / "cut")
+    assert cut.manifest.counts["at_full_scale"] > 150
+    printed = str(_full_scale(cut))
+    assert "±8,192 counts: their peaks are cut; replay with --set spike_band.fraction_bits=0" in printed
+    whole = replay(loud, chosen_chain("probe", ["spike_band.fraction_bits=0"]), tmp_path / "whole")
+    assert whole.manifest.counts["at_full_scale"] == 0
+    assert cut.units[0].amplitude == -8192
+    assert -20_000 < whole.units[0].amplitude < -10_000
+
+
+def test_amplitudes_are_in_counts_of_the_recording(loud, tmp_path):
+    """Whatever fractional bits the band has, where the recording does not say its microvolts."""
+    small = tmp_path / "small.npy"
+    np.save(small, loud.read(0, loud.frames) // 8)
+    recording = open_recording(small, rate_hz=24_000)
+    chains = [chosen_chain("probe"), chosen_chain("probe", ["spike_band.fraction_bits=0"])]
+    runs = [replay(recording, chain, tmp_path / str(k)) for k, chain in enumerate(chains)]
+    assert [run.signal.scale for run in runs] == [(0.25, "counts"), (1.0, "counts")]
+    assert runs[0].units[0].amplitude == pytest.approx(runs[1].units[0].amplitude, rel=0.01)
+    assert runs[0].units[0].amplitude_uv is None
