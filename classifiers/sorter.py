@@ -18,7 +18,7 @@ import numpy as np
 from classifiers.clustering import FAR_Q8
 from classifiers.gaussian import MAX_FEATURES
 from classifiers.hearing import Learner
-from classifiers.sorting import OLDEST, process
+from classifiers.sorting import LATEST, OLDEST, process
 from classifiers.waiting import PER_TICK, TICK
 from classifiers.windows import LEAST_AFTER_MS, windows
 from pipeline.blocks import SampleFormat, Samples, Spikes, concatenate
@@ -63,6 +63,8 @@ class SorterParameters(Parameters):
         tables.
     drift_spikes : int
         The centre of a cluster follows its last so many spikes, roughly; 0: it stays.
+    refractory_ms : float
+        What is of the same unit as a spike less than this away is the rest of that spike, and is not given; 0: only at its frame.
     arrival_ms : float
         By so much the detection of a spike may lag behind its peak.
     waiting : int
@@ -79,6 +81,7 @@ class SorterParameters(Parameters):
     spikes: int = 1000
     learn: int = 0
     drift_spikes: int = 256
+    refractory_ms: float = 0.5
     arrival_ms: float = 2.5
     waiting: int = 256
 
@@ -93,6 +96,7 @@ class SorterParameters(Parameters):
         self.require("radius_um", self.radius_um >= 0, "must not be negative")
         self.require("before_ms", 0.2 <= self.before_ms <= 2, "choose 0.2 to 2")
         self.require("after_ms", LEAST_AFTER_MS <= self.after_ms <= 4, "choose 0.3 to 4")
+        self.require("refractory_ms", 0 <= self.refractory_ms <= 5, "choose 0 to 5")
         self.require("arrival_ms", 0 <= self.arrival_ms <= 4, "choose 0 to 4")
         drift = self.drift_spikes
         self.require("drift_spikes", drift == 0 or 2 <= drift <= 1 << 14, "choose 2 to 16384, or 0 for none")
@@ -138,7 +142,7 @@ class Sorter(Stage):
         c = capacity
         words = (
             "learned neighbours width before feature_from feature_width dimensions limit adapt arrival reach delay "
-            "ticks most_clusters most_units most_candidates units"
+            "dead ticks most_clusters most_units most_candidates units"
         )
         fields: dict[str, Any] = dict.fromkeys(words.split(), "i4")
         return layout(
@@ -179,6 +183,7 @@ class Sorter(Stage):
             wait_at=("i4", c.waiting_spikes),
             wait_channel=("i4", c.waiting_spikes),
             wait_amplitude=("i4", c.waiting_spikes),
+            latest_of=("i4", (c.units, LATEST)),
             drift=("i4", (c.channels, c.clusters, c.features)),
             dropped="i4",
         )
@@ -196,6 +201,7 @@ class Sorter(Stage):
         tables["neighbours"], tables["limit"] = neighbours, FAR_Q8[p.features]
         tables["dimensions"] = min(p.features, w.feature_width * neighbours)
         tables["adapt"] = round(np.log2(p.drift_spikes)) if p.drift_spikes else 31
+        tables["dead"] = min(round(p.refractory_ms * signal.rate_hz / 1000), w.held)
         needed = cls.needed(p, signal)
         tables["ticks"] = p.waiting // PER_TICK
         tables["most_clusters"], tables["most_units"], tables["most_candidates"] = p.clusters, needed.units, needed.candidates

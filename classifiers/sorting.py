@@ -4,7 +4,8 @@ Spikes wait until everything that may overlap them is known, and are then taken 
 (`gaussian.nearest`); where the features are too far from every cluster, as they are when spikes overlap, by the template that
 explains most of the signal. The template, scaled to the spike, is subtracted, and what then stands out of the rest is taken as a
 further, hidden spike (matching pursuit, Mallat and Zhang 1993; on spikes, Marre et al. 2012, J. Neurosci. 32, and Pillow et al.
-2013, PLoS ONE 8(5): e62123). Time advances in ticks of `TICK` frames counted from the start of the stream, so the outcome does
+2013, PLoS ONE 8(5): e62123). What is of the same unit as a spike and nearer to it than a cell can fire is the rest of that spike: it
+is taken off as well, but not given. Time advances in ticks of `TICK` frames counted from the start of the stream, so the outcome does
 not depend on blocks. Waiting is in `waiting`, templates are in `fitting`, and the signal around a spike, turned so that registers
 hold frames of one channel, is in `patch`. `firmware/src/sorter.c` is the same in C but for that.
 """
@@ -37,6 +38,7 @@ FEATURE_BITS = 12  # features are Q3: products in Q15 shifted by this
 STACK = 64  # hidden spikes of one
 OLDEST = 512  # frames by which a spike may be older than the block that brings it
 DEPTH = 3  # hidden spikes below hidden spikes
+LATEST = 4  # spikes of a unit that are remembered, as they are not taken in the order of time
 
 
 @merged
@@ -53,10 +55,23 @@ def project(patch, row, first, component, width, dimensions, seen, feature):  # 
         feature[p] = np.int32(rows.dot(seen, 0, 0, component, p, 0, len(row) * width) >> np.int64(FEATURE_BITS))
 
 
+@merged
+def again(latest_of, unit, frame, dead):  # type: ignore[no-untyped-def]
+    """Return whether one of the unit's latest spikes is at most `dead` frames away; if not, `frame` is its latest from now on."""
+    for k in range(LATEST):
+        known = np.int64(latest_of[unit, k])
+        if known != 0 and ((frame + 1 - known + dead) & FRAME_MASK) <= 2 * dead:
+            return True
+    for k in range(LATEST - 1, 0, -1):
+        latest_of[unit, k] = latest_of[unit, k - 1]
+    latest_of[unit, 0] = (frame & FRAME_MASK) + 1
+    return False
+
+
 @inlined
-def _take(at, on, size, start, extent, classes, units, level, ring, drift, room, out, count):  # type: ignore[no-untyped-def]
+def _take(at, on, size, start, extent, classes, units, level, ring, latest_of, drift, room, out, count):  # type: ignore[no-untyped-def]
     """Take one spike, and what hides behind it, off the signal; return the new number of outputs."""
-    width, before, feature_from, feature_width, dimensions, limit, adapt, reach = extent
+    width, before, feature_from, feature_width, dimensions, limit, adapt, reach, dead = extent
     sites, component, clusters, cluster_unit, centre, inverse, offset = classes
     unit_channel, template, energy, row_energy, low, high, candidates, candidate = units
     stack, patch, row, begin, seen, short, feature, moved, apart = room
@@ -104,7 +119,9 @@ def _take(at, on, size, start, extent, classes, units, level, ring, drift, room,
                 drift[on, own, a] = np.int32(
                     min(max(drift[on, own, a] + (away >> np.int64(adapt)), np.int64(-(2**31))), np.int64(2**31 - 1))
                 )
-        if count < len(out_at):
+        if unit >= 0 and again(latest_of, unit, at + shift, dead):
+            pass  # the rest of a spike that was given
+        elif count < len(out_at):
             home = unit_channel[unit] if unit >= 0 else on
             out_at[count], out_channel[count], out_unit[count] = at + shift - start, home, unit
             out_amplitude[count] = ring[(at + shift) & (len(ring) - 1), home] if unit >= 0 else peak
@@ -138,8 +155,8 @@ def _take(at, on, size, start, extent, classes, units, level, ring, drift, room,
 
 @inlined
 def _tick(  # type: ignore[no-untyped-def]
-    learned, reach, delay, sites, extent, classes, units, level, ring, waiting, wait_at, wait_channel, wait_amplitude, drift, room,
-    start, done, out, count,
+    learned, reach, delay, sites, extent, classes, units, level, ring, waiting, wait_at, wait_channel, wait_amplitude,
+    latest_of, drift, room, start, done, out, count,
 ):  # fmt: skip
     """Take the spikes whose turn has come, `done` frames into the block; return the new number of outputs."""
     out_at, out_channel, out_amplitude, out_unit = out
@@ -156,7 +173,7 @@ def _tick(  # type: ignore[no-untyped-def]
                 out_at[count], out_channel[count], out_amplitude[count], out_unit[count] = at, on, size, -1
                 count += 1
             continue
-        count = _take(start + at, on, size, start, extent, classes, units, level, ring, drift, room, out, count)
+        count = _take(start + at, on, size, start, extent, classes, units, level, ring, latest_of, drift, room, out, count)
     return count
 
 
@@ -174,12 +191,12 @@ def keep(x, first, stop, ring, start, channels):  # type: ignore[no-untyped-def]
 @kernel
 def process(  # type: ignore[no-untyped-def]
     learned, neighbours, width, before, feature_from, feature_width, dimensions, limit, adapt, arrival, reach, delay,
-    ticks, most_clusters, most_units, most_candidates, units,  # noqa: ARG001
+    dead, ticks, most_clusters, most_units, most_candidates, units,  # noqa: ARG001
     neighbour, component, clusters, cluster_unit, centre, inverse, offset,
     unit_channel, template, energy, row_energy, low, high, candidates, candidate, level,
     frame, ring, tick_of, tick_spikes, arriving, arrive_at, arrive_channel, arrive_amplitude, waiting, wait_at, wait_channel,
-    wait_amplitude, drift, dropped, x, spike_at, spike_channel, spike_amplitude, out_at, out_channel, out_amplitude, out_unit,
-    frames, channels, spikes, room,
+    wait_amplitude, latest_of, drift, dropped, x, spike_at, spike_channel, spike_amplitude,
+    out_at, out_channel, out_amplitude, out_unit, frames, channels, spikes, room,
 ):  # fmt: skip
     """Sort the spikes of one block; return how many came out.
 
@@ -202,7 +219,7 @@ def process(  # type: ignore[no-untyped-def]
     seen = scratch((1, neighbours * feature_width + WIDTH16), np.int16)
     feature, apart = scratch((dimensions,), np.int32), scratch((dimensions,), np.int64)
     moved = scratch((centre.shape[1], centre.shape[2]), np.int64)
-    extent = width, before, feature_from, feature_width, dimensions, limit, adapt, reach
+    extent = width, before, feature_from, feature_width, dimensions, limit, adapt, reach, dead
     classes = sites, component, clusters, cluster_unit, centre, inverse, offset
     templates = unit_channel, template, energy, row_energy, low, high, candidates, candidate
     scratches = stack, patch, row, begin, seen, short, feature, moved, apart
@@ -220,7 +237,7 @@ def process(  # type: ignore[no-untyped-def]
             copied = done
             count = _tick(
                 learned, reach, delay, sites, extent, classes, templates, level, ring, waiting, wait_at, wait_channel,
-                wait_amplitude, drift, scratches, start, done, out, count,
+                wait_amplitude, latest_of, drift, scratches, start, done, out, count,
             )  # fmt: skip
     keep(x, copied, frames, ring, start, channels)
     for i in range(next_spike, spikes):

@@ -83,6 +83,23 @@ static void put(sorting *s, int32_t at, int32_t channel, int32_t amplitude, int3
     }
 }
 
+/* Whether one of the unit's latest spikes is at most `dead` frames away; if not, `frame` is its latest from now on. */
+static int again(const sorting *s, int32_t unit, int32_t frame)
+{
+    int32_t *const latest = s->state->latest_of[unit];
+    const uint32_t dead = (uint32_t)s->tables->dead;
+    for (uint32_t k = 0; k < BS_SORTER_LATEST; k++) {
+        if (latest[k] != 0 && (((uint32_t)frame + 1u - (uint32_t)latest[k] + dead) & FRAME_MASK) <= 2u * dead) {
+            return 1;
+        }
+    }
+    for (uint32_t k = BS_SORTER_LATEST - 1u; k > 0; k--) {
+        latest[k] = latest[k - 1u];
+    }
+    latest[0] = (int32_t)(((uint32_t)frame & FRAME_MASK) + 1u);
+    return 0;
+}
+
 /* Puts on the stack what stands out of the signal after a unit was taken off it; returns how many are waiting there. */
 static uint32_t look_again(const sorting *s, int32_t at, int32_t unit, int32_t sign, int32_t depth, hidden *stack, uint32_t waiting)
 {
@@ -139,7 +156,9 @@ static void take(sorting *s, int32_t at, int32_t on, int32_t size)
             follow(s, channel, own, feature);
         }
         const int32_t home = unit >= 0 ? tables->unit_channel[unit] : channel, there = frame + best.shift;
-        put(s, there - s->start, home, unit >= 0 ? bs_value_at(s->state, there, home) : peak, unit);
+        if (unit < 0 || !again(s, unit, there)) { /* else the rest of a spike that was given */
+            put(s, there - s->start, home, unit >= 0 ? bs_value_at(s->state, there, home) : peak, unit);
+        }
         if (unit < 0 || best.scale == 0) {
             continue;
         }
@@ -193,7 +212,8 @@ int32_t bs_sorter_init(const bs_sorter_tables *tables, bs_sorter_state *state)
         && tables->before >= 0 && tables->before <= width && first >= 0 && length >= 1 && length <= BS_MAX_FEATURE_FRAMES
         && first <= width - length && dimensions >= 1 && dimensions <= BS_MAX_FEATURES && tables->adapt >= 0 && tables->adapt <= 31
         && tables->arrival >= 0 && tables->arrival <= BS_MAX_HELD_FRAMES && tables->reach >= 0 && tables->reach <= BS_MAX_HELD_FRAMES
-        && tables->delay >= 0 && tables->delay <= BS_MAX_HELD_FRAMES && tables->ticks >= 1
+        && tables->delay >= 0 && tables->delay <= BS_MAX_HELD_FRAMES && tables->dead >= 0 && tables->dead <= BS_MAX_HELD_FRAMES
+        && tables->ticks >= 1
         && tables->ticks <= BS_MAX_WAITING_SPIKES / PER_TICK && units >= 0 && units <= BS_MAX_UNITS;
     for (uint32_t c = 0; c < BS_MAX_CHANNELS && good; c++) {
         const int32_t clusters = tables->clusters[c], candidates = tables->candidates[c];

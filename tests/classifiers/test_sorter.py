@@ -187,3 +187,24 @@ def test_a_damaged_checkpoint_is_refused(trained):
         trained.restore(trained.checkpoint()[:-8])
     with pytest.raises(BitspikeError, match="damaged"):
         Sorter(SorterParameters(learn=50), SIGNAL).restore(Sorter(SorterParameters(learn=50), SIGNAL).checkpoint()[:-20])
+
+
+def test_what_is_left_of_a_spike_is_no_second_one_of_its_unit():
+    """Spikes that are far larger and wider than those learned leave much behind when their template is taken off."""
+    rng, frames = np.random.default_rng(8), int(4 * RATE)
+    wide = np.repeat(shapes()[0], 2, axis=1)[:, :48] * 4
+    x = rng.normal(0, NOISE, (frames, CHANNELS))
+    for t in range(500, frames - 200, 311):
+        x[t - 24 : t + 24] += wide.T
+    x = np.rint(np.clip(x, -32768, 32767)).astype(np.int16)
+    learned = recording(20)[0]
+    found = {}
+    for dead_ms in (0.0, 0.5):
+        sorter = Sorter(SorterParameters(refractory_ms=dead_ms), SIGNAL).fit(blocks(learned, [0, len(learned)]))
+        found[dead_ms] = run(sorter, x, [0, 40_000, 40_001, frames])
+    dead = round(0.0005 * RATE)
+    near = {d: sum(int((np.diff(s[u == k]) <= dead).sum()) for k in np.unique(u[u >= 0])) for d, (s, u) in found.items()}
+    assert near[0.0] > 20
+    assert near[0.5] == 0
+    pairs_of = {d: list(zip(*map(np.ndarray.tolist, columns), strict=True)) for d, columns in found.items()}
+    assert set(pairs_of[0.5]) < set(pairs_of[0.0])  # nothing else changes

@@ -49,6 +49,7 @@ DAMAGE = {  # scalar fields and values that no design gives them
         "arrival": -1,
         "reach": 513,
         "delay": 513,
+        "dead": 513,
         "ticks": 0,
         "units": -1,
     },

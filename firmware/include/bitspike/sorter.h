@@ -7,6 +7,7 @@
 #define BS_SORTER_TICK 16       /* frames at a time */
 #define BS_SORTER_PER_TICK 16   /* spikes that one tick may bring */
 #define BS_SORTER_OLDEST 512    /* frames by which a spike may be older than the block that brings it */
+#define BS_SORTER_LATEST 4      /* spikes of a unit that are remembered, as they are not taken in the order of time */
 _Static_assert(BS_MAX_WAITING_SPIKES >= BS_SORTER_PER_TICK, "BS_MAX_WAITING_SPIKES: 16 at least");
 
 typedef struct {                /* what the parameters become, and what was learned */
@@ -22,6 +23,7 @@ typedef struct {                /* what the parameters become, and what was lear
     int32_t arrival;            /* frames by which a spike may become known after its peak */
     int32_t reach;              /* frames over which spikes may overlap */
     int32_t delay;              /* frames from a spike's peak to its decision, at least */
+    int32_t dead;               /* frames around a unit's spike that have no other of it */
     int32_t ticks;              /* that are remembered */
     int32_t most_clusters;      /* of a channel */
     int32_t most_units;
@@ -58,6 +60,7 @@ typedef struct {                /* what one block leaves for the next; all zero 
     int32_t wait_at[BS_MAX_WAITING_SPIKES];
     int32_t wait_channel[BS_MAX_WAITING_SPIKES];
     int32_t wait_amplitude[BS_MAX_WAITING_SPIKES];
+    int32_t latest_of[BS_MAX_UNITS][BS_SORTER_LATEST]; /* frames of a unit's latest spikes and 1, the last that was taken first; 0: none */
     int32_t drift[BS_MAX_CHANNELS][BS_MAX_CLUSTERS][BS_MAX_FEATURES];   /* of the centres, Q11; survives a gap */
     int32_t dropped;            /* spikes dropped because a tick brought too many */
 } bs_sorter_state;
