@@ -96,6 +96,22 @@ def run_summary(run: Run) -> list[RenderableType]:
     return lines
 
 
+def training_summary(run: Run) -> list[RenderableType]:
+    """Return what a person wants to know of a training: the chain, the recording, and what each stage learned."""
+    recording = run.manifest.recording
+    learned = []
+    for label in run.manifest.run["learned"]:
+        units = run.learned_units(label)
+        learned.append(label if units is None else f"{label}, {plural(units, 'unit')}")
+    pairs: list[tuple[str, Any]] = [
+        ("recording", f"{recording['path']}: {plural(recording['channels'], 'channel')}, {run.seconds:.2f} s"),
+        ("chain", run.manifest.chain["name"]),
+        ("learned", "; ".join(learned)),
+        ("result", str(run.path)),
+    ]
+    return [listed(pairs)]
+
+
 def report_line(report: Path | None) -> list[RenderableType]:
     """Return a line that says where a report is, if there is one."""
     return [listed([("report", str(report))])] if report else []

@@ -88,6 +88,23 @@ class Run:
         self.manifest: Manifest = parse_manifest(file.read_text(encoding="utf-8"), str(file))
 
     @property
+    def is_training(self) -> bool:
+        """Whether it holds only what a chain has learned: tables, and no result of a replay."""
+        return "learned" in self.manifest.run
+
+    def require_replay(self) -> None:
+        """Refuse a training where the result of a replay is needed.
+
+        Raises
+        ------
+        BitspikeError
+            It is a training.
+        """
+        if self.is_training:
+            cure = f"run bitspike replay RECORDING --trained {self.path}, then give the folder that this makes"
+            raise BitspikeError(f"{self.path}: is a training, not a replay: {cure}")
+
+    @property
     def name(self) -> str:
         """Name of the folder."""
         return self.path.resolve().name
@@ -188,6 +205,11 @@ class Run:
             found[about["label"]] = np.asarray(tables)
         return found
 
+    def learned_units(self, label: str) -> int | None:
+        """Return how many units the tables of a stage hold; None for a stage that knows no units."""
+        tables = self.tables[label]
+        return int(tables["units"]) if "units" in (tables.dtype.names or ()) else None
+
     def array(self, name: str) -> np.ndarray:
         """Return one of the run's files by its path without the ending, mapped from disk.
 
@@ -208,6 +230,7 @@ class Run:
         return np.asarray(stored)
 
     def _spikes(self) -> dict[str, Any]:
+        self.require_replay()
         about = self.manifest.outputs.get("spikes")
         if about is None:
             raise BitspikeError(f"{self.path}: chain {self.manifest.chain['name']} finds no spikes; replay with --chain probe")

@@ -153,6 +153,7 @@ def score(run: Run | str | Path, truth: Truth | str | Path | None = None, *, aft
         The truth or the run cannot be read, or they do not belong together.
     """
     run = run if isinstance(run, Run) else Run(run)
+    run.require_replay()
     if not isinstance(truth, Truth):
         truth = find_truth(Path(truth if truth is not None else run.manifest.recording["path"]))
     signal, spikes = run.signal, run.spikes

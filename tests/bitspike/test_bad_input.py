@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bitspike.main import run
+from bitspike.training import train
 
 
 @pytest.fixture
@@ -199,6 +200,14 @@ def test_runs_that_are_none(refused, tmp_path, finished, recording):
     assert "not a readable truth file" in refused("score", finished.path, tmp_path / "truth.npz")
     assert "holds no manifest.json" in refused("replay", recording.path, "--trained", tmp_path)
     assert "choose one of waveclus" in refused("data", "fetch", "everything")
+
+
+@pytest.mark.parametrize("command", [("score", "{out}", "{truth}"), ("report", "{out}"), ("export", "{out}", "--phy", "made")])
+def test_a_training_is_no_replay(refused, tmp_path, recording, chain_file, command):
+    out = tmp_path / "trained"
+    train(recording, chain_file, out)
+    line = refused(*(part.format(out=out, truth=recording.path) for part in command))
+    assert line.startswith(f"{out}: is a training, not a replay: run bitspike replay RECORDING --trained {out}, then ")
 
 
 def test_errors_inside_are_one_line_too(refused, monkeypatch, recording):

@@ -97,6 +97,9 @@ def test_score_train_and_info(capsys, recording, chain_file, finished, tmp_path)
     assert scored["sorting"]["mean_accuracy"] > 0.9
     trained = document(capsys, "train", recording.path, "--chain", chain_file, "--out", tmp_path / "trained")
     assert trained["learned"] == ["sorter"]
+    assert trained["tables"]["sorter"]["units"] >= 4
+    assert document(capsys, "info", tmp_path / "trained") == {"kind": "training", **trained}
+    assert f"sorter, {trained['tables']['sorter']['units']} units" in printed(capsys, "info", tmp_path / "trained")
     replayed = document(
         capsys, "replay", recording.path, "--chain", chain_file, "--trained", tmp_path / "trained", "--out", tmp_path / "run"
     )
