@@ -68,7 +68,34 @@ def test_what_the_file_does_not_say(refused, tmp_path, noise):
     (tmp_path / "a.raw").write_bytes(noise.tobytes())
     assert "--channels" in refused("replay", tmp_path / "a.raw", "--rate", 24000)
     assert "--rate" in refused("replay", tmp_path / "a.raw", "--channels", 4)
-    assert "rate_hz: -5.0 is not a positive number" in refused("replay", tmp_path / "a.raw", "--rate", -5, "--channels", 4)
+    line = refused("replay", tmp_path / "a.raw", "--rate", -5, "--channels", 4)
+    assert line == "rate_hz: -5.0 is not a number from 0.001 to 1e+09"
+
+
+@pytest.mark.parametrize("command", ["replay", "train"])
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--start", "nan", "start: nan s is not within the recording's 8 s"),
+        ("--stop", "inf", "stop: inf s is no time; leave it out to go on to the recording's end"),
+        ("--offset", "99999999999999999999", "is not a whole number from -2147483648 to 4294967295"),
+        ("--bits", "99999999999999999999", "is not a whole number from 1 to 16"),
+        ("--rate", "1e300", "rate_hz: 1e+300 is not a number from 0.001 to 1e+09"),
+    ],
+)
+def test_numbers_out_of_range(refused, recording, command, option, value, says):
+    assert says in refused(command, recording.path, option, value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--rate", "1e-310", "rate_hz: 1e-310 is not a sampling rate"),
+        ("--channels", "99999999999999999999", "a recording has 1 to 65536 channels"),
+    ],
+)
+def test_formats_that_no_chain_can_have(refused, option, value, says):
+    assert says in refused("info", "field", option, value)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
