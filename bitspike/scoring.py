@@ -154,17 +154,21 @@ def score(run: Run | str | Path, truth: Truth | str | Path | None = None, *, aft
     """
     run = run if isinstance(run, Run) else Run(run)
     run.require_replay()
+    source: str | Path = "truth"
     if not isinstance(truth, Truth):
-        truth = find_truth(Path(truth if truth is not None else run.manifest.recording["path"]))
-    signal, spikes = run.signal, run.spikes
+        source = Path(truth if truth is not None else run.manifest.recording["path"])
+        truth = find_truth(source)
+    signal, spikes, first, last = run.signal, run.spikes, run.manifest.recording["start"], run.manifest.recording["stop"]
     if truth.units and truth.peak_channel.max() >= signal.channels:
         raise BitspikeError(
-            f"truth: names channel {truth.peak_channel.max()}, the run has {signal.channels} channels: of another recording"
+            f"{source}: names channel {truth.peak_channel.max()}, the run has {signal.channels} channels: of another recording"
         )
-    first, last = max(run.manifest.recording["start"], round(after_s * signal.rate_hz)), run.manifest.recording["stop"]
+    if not 0 <= after_s < last / signal.rate_hz:
+        raise BitspikeError(f"after: {after_s:g} s; give a time from 0 to below {last / signal.rate_hz:g} s, where {run.path} ends")
+    first = max(first, round(after_s * signal.rate_hz))
     truth = between(truth, first, last)
     if not len(truth):
-        raise BitspikeError("truth: holds no spikes in the stretch that was replayed; is it of another recording?")
+        raise BitspikeError(f"{source}: holds no spikes in the stretch that was replayed; is it of another recording?")
     inside = (spikes.sample >= first) & (spikes.sample < last)
     sample, channel, unit = spikes.sample[inside], spikes.channel[inside], spikes.unit[inside]
     good = truth.snr >= GOOD_SNR

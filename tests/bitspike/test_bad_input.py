@@ -98,6 +98,12 @@ def test_formats_that_no_chain_can_have(refused, option, value, says):
     assert says in refused("info", "field", option, value)
 
 
+@pytest.mark.parametrize("after", ["nan", "inf", "-inf", "8", "-1"])
+def test_scores_after_the_end(refused, finished, after):
+    line = refused("score", finished.path, "--after", after)
+    assert line == f"after: {after} s; give a time from 0 to below 8 s, where {finished.path} ends"
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_a_number(refused, tmp_path, bad):
     x = np.random.default_rng(0).normal(0, 0.05, (24_000, 2))

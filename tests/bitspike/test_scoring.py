@@ -131,8 +131,11 @@ def test_what_does_not_belong_together_is_refused(finished, recording, tmp_path)
     with pytest.raises(BitspikeError, match=r"holds no spikes in the stretch.*other recording"):
         score(finished, between(truth, 0, 0))
     wide = Truth(truth.sample, truth.unit, truth.peak_channel + 8, truth.snr, truth.firing_hz)
-    with pytest.raises(BitspikeError, match="names channel 14, the run has 8 channels"):
+    with pytest.raises(BitspikeError, match="truth: names channel 14, the run has 8 channels"):
         score(finished, wide)
+    wide.write(tmp_path / "wide.npz")
+    with pytest.raises(BitspikeError, match=r"wide.npz: names channel 14, the run has 8 channels"):
+        score(finished, tmp_path / "wide.npz")
     plain = tmp_path / "plain.npy"
     np.save(plain, np.zeros((100, 2), np.int16))
     plain.with_suffix(".json").write_text('{"rate_hz": 24000}')
