@@ -83,8 +83,9 @@ class Run:
         file = self.path / MANIFEST
         if not file.is_file():
             unfinished = partial(self.path) / MANIFEST
-            hint = "; it was interrupted: replay with --resume" if unfinished.parent.is_dir() else ""
-            raise BitspikeError(f"{self.path}: holds no {MANIFEST}, so it is not the result of a replay{hint}")
+            interrupted = unfinished.parent.is_dir()
+            hint = "it was interrupted: replay with --resume" if interrupted else "give a folder that bitspike replay or train made"
+            raise BitspikeError(f"{self.path}: holds no {MANIFEST}, so it is not the result of a replay; {hint}")
         self.manifest: Manifest = parse_manifest(file.read_text(encoding="utf-8"), str(file))
 
     @property
@@ -239,7 +240,7 @@ class Run:
 
 def partial(out: Path) -> Path:
     """Return where a run that shall end in `out` grows."""
-    return out.with_name(out.name + ".partial")
+    return Path(f"{out.absolute()}.partial")  # `with_name` refuses "." and "/", which may be asked for too
 
 
 def is_run(path: Path) -> bool:

@@ -104,6 +104,12 @@ def test_scores_after_the_end(refused, finished, after):
     assert line == f"after: {after} s; give a time from 0 to below 8 s, where {finished.path} ends"
 
 
+@pytest.mark.parametrize("command", [("score",), ("report",), ("info",), ("replay", "{recording}", "--trained")])
+def test_an_empty_folder_is_no_run(refused, recording, command):
+    line = refused(*(part.format(recording=recording.path) for part in command), ".")
+    assert line.startswith(".: a folder without a recording" if command == ("info",) else ".: holds no manifest.json")
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_a_number(refused, tmp_path, bad):
     x = np.random.default_rng(0).normal(0, 0.05, (24_000, 2))
