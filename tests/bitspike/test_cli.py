@@ -19,6 +19,7 @@ from bitspike.demo import compile_last_first
 from bitspike.main import app, run
 from pipeline.chain import packaged_chains, read_chain
 from sensors.catalogue import Dataset, DatasetFile
+from sensors.truth import Truth
 
 PROGRAM = [sys.executable, "-c", "from bitspike.main import main; main()"]
 COMMANDS = (
@@ -110,6 +111,27 @@ def test_score_train_and_info(capsys, recording, chain_file, finished, tmp_path)
     assert document(capsys, "info", finished.path)["kind"] == "run"
     assert "electrode sites  known" in printed(capsys, "info", recording.path)
     assert "Units" in printed(capsys, "info", finished.path)
+
+
+@pytest.mark.parametrize(
+    ("snr", "after", "says"),
+    [
+        (3.0, "0", "there is no true unit of SNR 5 and above"),
+        (9.0, "7.9", "no spike of the 4 units of SNR 5 and above"),
+    ],
+)
+def test_a_score_without_a_unit_that_counts_says_so(capsys, recording, finished, tmp_path, snr, after, says):
+    truth = recording.truth
+    weak = np.append(np.full(truth.units, snr), 2.0)
+    late = np.append(truth.sample[truth.sample < 7.8 * 24_000], round(7.95 * 24_000))  # the last one of a fifth unit, which is weak
+    unit = np.append(truth.unit[: len(late) - 1], truth.units).astype(np.int32)
+    channels, rates = np.append(truth.peak_channel, 0).astype(np.int32), np.append(truth.firing_hz, 0.1)
+    Truth(late, unit, channels, weak, rates).write(tmp_path / "weak.npz")
+    text = printed(capsys, "score", finished.path, tmp_path / "weak.npz", "--after", after)
+    for name in ("detection", "sorting accuracy", "wave_clus rules"):
+        assert re.search(rf"{name} +{says}", text)
+    assert "nan" not in text
+    assert "SpikeInterface" not in text
 
 
 @pytest.mark.parametrize("name", [name for name in packaged_chains() if read_chain(name).sensor == "electrodes"])
