@@ -19,6 +19,7 @@ from bitspike.event_runs import EventRun
 from bitspike.finishing import write_tables
 from bitspike.playing import SPEEDS, known, play
 from bitspike.session import Session
+from bitspike.stretch import stop_within
 from pipeline.blocks import Events
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_events
@@ -123,10 +124,8 @@ def stretch_us(recording: EventRecording, start_s: float, stop_s: float | None) 
         raise BitspikeError(f"{recording.path}: holds no events")
     if not 0 <= start_s <= summary.seconds:
         raise BitspikeError(f"start: {start_s:g} s is not within the recording's {summary.seconds:g} s")
-    if stop_s is not None and not start_s < stop_s:
-        raise BitspikeError(f"stop: {stop_s:g} s is not after the start, {start_s:g} s")
     start = summary.first_us + round(1e6 * start_s)
-    stop = summary.last_us + 1 if stop_s is None else min(summary.last_us + 1, summary.first_us + round(1e6 * stop_s))
+    stop = min(summary.last_us + 1, summary.first_us + round(1e6 * stop_within(start_s, stop_s, summary.seconds)))
     return start, max(stop, start + 1)
 
 

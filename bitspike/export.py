@@ -207,6 +207,7 @@ def _params(run: Run) -> str:
 
 
 def _need_units(run: Run) -> None:
+    run.require_replay()
     if not run.units:
         raise BitspikeError(f"{run.path}: has no sorted units to export; replay with a chain that sorts, for longer")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def grid(title: str, columns: list[str], rows: list[list[Any]], left: int = 1) -
 
 def number(value: Any) -> str:
     """Return a value as a person reads it: grouped thousands, three or four digits of a fraction, a dash for nothing."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool | str):
         return str(value)
@@ -110,6 +111,22 @@ def _full_scale(run: Run) -> str:
     return f"{line}: their peaks are cut; replay with --set {filters[0]}.fraction_bits=0"
 
 
+def training_summary(run: Run) -> list[RenderableType]:
+    """Return what a person wants to know of a training: the chain, the recording, and what each stage learned."""
+    recording = run.manifest.recording
+    learned = []
+    for label in run.manifest.run["learned"]:
+        units = run.learned_units(label)
+        learned.append(label if units is None else f"{label}, {plural(units, 'unit')}")
+    pairs: list[tuple[str, Any]] = [
+        ("recording", f"{recording['path']}: {plural(recording['channels'], 'channel')}, {run.seconds:.2f} s"),
+        ("chain", run.manifest.chain["name"]),
+        ("learned", "; ".join(learned)),
+        ("result", str(run.path)),
+    ]
+    return [listed(pairs)]
+
+
 def report_line(report: Path | None) -> list[RenderableType]:
     """Return a line that says where a report is, if there is one."""
     return [listed([("report", str(report))])] if report else []
@@ -128,19 +145,20 @@ def score_summary(score: Score) -> list[RenderableType]:
         columns = ["true unit", "SNR", "spikes", "sorted as", "right", "missed", "false", "accuracy"]
         lines.append(grid("Scored spikes", columns, rows))
     d = score.detection
-    counted = f"{score.good_units} units of SNR 5 and above"
-    pairs: list[tuple[str, Any]] = [
-        ("detection", f"F1 {d.f1:.4f}: {d.found:,} of {d.true:,} true spikes found, {d.false:,} false ({counted})"),
-    ]
+    counted = f"{plural(score.good_units, 'unit')} of SNR 5 and above"
+    none = f"no spike of the {counted}" if score.good_units else "there is no true unit of SNR 5 and above"
+    found = f"F1 {d.f1:.4f}: {d.found:,} of {d.true:,} true spikes found, {d.false:,} false ({counted})"
+    pairs: list[tuple[str, Any]] = [("detection", found if d.true else f"{none}; {d.false:,} false")]
     for name, units in (
         ("sorting accuracy", score.sorting),
         ("wave_clus rules", score.wave_clus),
         ("  without overlaps", score.wave_clus_alone),
     ):
         if units:
-            pairs.append((name, f"{mean_accuracy(units):.4f} on average over the {counted}"))
-    if score.spikeinterface:
-        good = {u.unit for u in score.sorting if not u.snr < GOOD_SNR}
-        theirs = [accuracy for unit, accuracy in score.spikeinterface.items() if unit in good]
-        pairs.append(("  by SpikeInterface", f"{sum(theirs) / max(1, len(theirs)):.4f}"))
+            mean = mean_accuracy(units)
+            pairs.append((name, none if math.isnan(mean) else f"{mean:.4f} on average over the {counted}"))
+    good = {u.unit for u in score.sorting if not u.snr < GOOD_SNR}
+    theirs = [accuracy for unit, accuracy in score.spikeinterface.items() if unit in good]
+    if theirs:
+        pairs.append(("  by SpikeInterface", f"{sum(theirs) / len(theirs):.4f}"))
     return [*lines, listed(pairs)]

@@ -22,3 +22,20 @@ def run_document(run: Run) -> dict[str, Any]:
         "run": manifest.run,
         "timings": manifest.timings,
     }
+
+
+def training_document(run: Run) -> dict[str, Any]:
+    """Return a training: where it is, what it learned from, and the tables of the stages that learned, by label."""
+    manifest = run.manifest
+    return {
+        "out": str(run.path),
+        "recording": manifest.recording,
+        "chain": manifest.chain["name"],
+        **manifest.run,
+        "tables": {
+            stage["label"]: {"units": run.learned_units(stage["label"]), **stage["tables"]}
+            for stage in manifest.chain["stages"]
+            if stage["label"] in manifest.run["learned"]
+        },
+        "timings": manifest.timings,
+    }

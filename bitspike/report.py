@@ -57,10 +57,11 @@ def write_report(
     Raises
     ------
     BitspikeError
-        There are no frames, or nothing to draw beside them.
+        It is a training, or there are no frames, or nothing to draw beside them.
     MissingExtraError
         The ``plot`` extra is not installed.
     """
+    run.require_replay()
     if isinstance(run, EventRun):
         pictures = draw_events(run, run.path / PLOTS)
         if frames is not None:

@@ -83,9 +83,27 @@ class Run:
         file = self.path / MANIFEST
         if not file.is_file():
             unfinished = partial(self.path) / MANIFEST
-            hint = "; it was interrupted: replay with --resume" if unfinished.parent.is_dir() else ""
-            raise BitspikeError(f"{self.path}: holds no {MANIFEST}, so it is not the result of a replay{hint}")
+            interrupted = unfinished.parent.is_dir()
+            hint = "it was interrupted: replay with --resume" if interrupted else "give a folder that bitspike replay or train made"
+            raise BitspikeError(f"{self.path}: holds no {MANIFEST}, so it is not the result of a replay; {hint}")
         self.manifest: Manifest = parse_manifest(file.read_text(encoding="utf-8"), str(file))
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it holds only what a chain has learned: tables, and no result of a replay."""
+        return "learned" in self.manifest.run
+
+    def require_replay(self) -> None:
+        """Refuse a training where the result of a replay is needed.
+
+        Raises
+        ------
+        BitspikeError
+            It is a training.
+        """
+        if self.is_training:
+            cure = f"run bitspike replay RECORDING --trained {self.path}, then give the folder that this makes"
+            raise BitspikeError(f"{self.path}: is a training, not a replay: {cure}")
 
     @property
     def name(self) -> str:
@@ -189,6 +207,11 @@ class Run:
             found[about["label"]] = np.asarray(tables)
         return found
 
+    def learned_units(self, label: str) -> int | None:
+        """Return how many units the tables of a stage hold; None for a stage that knows no units."""
+        tables = self.tables[label]
+        return int(tables["units"]) if "units" in (tables.dtype.names or ()) else None
+
     def array(self, name: str) -> np.ndarray:
         """Return one of the run's files by its path without the ending, mapped from disk.
 
@@ -209,6 +232,7 @@ class Run:
         return np.asarray(stored)
 
     def _spikes(self) -> dict[str, Any]:
+        self.require_replay()
         about = self.manifest.outputs.get("spikes")
         if about is None:
             raise BitspikeError(f"{self.path}: chain {self.manifest.chain['name']} finds no spikes; replay with --chain probe")
@@ -217,7 +241,7 @@ class Run:
 
 def partial(out: Path) -> Path:
     """Return where a run that shall end in `out` grows."""
-    return out.with_name(out.name + ".partial")
+    return Path(f"{out.absolute()}.partial")  # `with_name` refuses "." and "/", which may be asked for too
 
 
 def is_run(path: Path) -> bool:

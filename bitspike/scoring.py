@@ -25,7 +25,7 @@ import numpy as np
 from bitspike.matching import count_pairs, near, pairs
 from bitspike.runs import Run
 from pipeline.errors import BitspikeError
-from sensors.recording import open_recording
+from sensors.recording import may_hold_truth, open_recording
 from sensors.truth import Truth, read_truth
 
 DETECTION_MS, SORTING_MS, WAVE_CLUS_MS = 0.5, 0.4, 0.5
@@ -153,17 +153,23 @@ def score(run: Run | str | Path, truth: Truth | str | Path | None = None, *, aft
         The truth or the run cannot be read, or they do not belong together.
     """
     run = run if isinstance(run, Run) else Run(run)
+    run.require_replay()
+    source: str | Path = "truth"
     if not isinstance(truth, Truth):
-        truth = find_truth(Path(truth if truth is not None else run.manifest.recording["path"]))
-    signal, spikes = run.signal, run.spikes
+        recording = run.manifest.recording
+        source = Path(truth if truth is not None else recording["path"])
+        truth = find_truth(source, recording["rate_hz"] if truth is None else None)
+    signal, spikes, first, last = run.signal, run.spikes, run.manifest.recording["start"], run.manifest.recording["stop"]
     if truth.units and truth.peak_channel.max() >= signal.channels:
         raise BitspikeError(
-            f"truth: names channel {truth.peak_channel.max()}, the run has {signal.channels} channels: of another recording"
+            f"{source}: names channel {truth.peak_channel.max()}, the run has {signal.channels} channels: of another recording"
         )
-    first, last = max(run.manifest.recording["start"], round(after_s * signal.rate_hz)), run.manifest.recording["stop"]
+    if not 0 <= after_s < last / signal.rate_hz:
+        raise BitspikeError(f"after: {after_s:g} s; give a time from 0 to below {last / signal.rate_hz:g} s, where {run.path} ends")
+    first = max(first, round(after_s * signal.rate_hz))
     truth = between(truth, first, last)
     if not len(truth):
-        raise BitspikeError("truth: holds no spikes in the stretch that was replayed; is it of another recording?")
+        raise BitspikeError(f"{source}: holds no spikes in the stretch that was replayed; is it of another recording?")
     inside = (spikes.sample >= first) & (spikes.sample < last)
     sample, channel, unit = spikes.sample[inside], spikes.channel[inside], spikes.unit[inside]
     good = truth.snr >= GOOD_SNR
@@ -186,13 +192,17 @@ def score(run: Run | str | Path, truth: Truth | str | Path | None = None, *, aft
     )
 
 
-def find_truth(path: Path) -> Truth:
-    """Return the truth that a file or folder holds: ``truth.npz``, or a recording that comes with it."""
+def find_truth(path: Path, rate_hz: float | None = None) -> Truth:
+    """Return the truth that a file or folder holds: ``truth.npz``, or a recording that comes with it.
+
+    A recording without truth is not opened: it might need facts that were stated for the replay. `rate_hz` is the one of them that
+    a recording with truth might need.
+    """
     if path.suffix == ".npz":
         return read_truth(path)
-    truth = open_recording(path).truth
+    truth = open_recording(path, rate_hz).truth if may_hold_truth(path) or not path.exists() else None
     if truth is None:
-        raise BitspikeError(f"{path}: holds no ground truth; give a truth.npz, a simulated folder or a wave_clus file")
+        raise BitspikeError(f"{path}: holds no ground truth; give TRUTH: a truth.npz, a simulated folder or a wave_clus file")
     return truth
 
 

@@ -4,10 +4,10 @@ Spikes wait until everything that may overlap them is known, and are then taken 
 (`gaussian.nearest`); where the features are too far from every cluster, as they are when spikes overlap, by the template that
 explains most of the signal. The template, scaled to the spike, is subtracted, and what then stands out of the rest is taken as a
 further, hidden spike (matching pursuit, Mallat and Zhang 1993; on spikes, Marre et al. 2012, J. Neurosci. 32, and Pillow et al.
-2013, PLoS ONE 8(5): e62123). What is of the same unit as a spike and nearer to it than a cell can fire is the rest of that spike: it
-is taken off as well, but not given. Time advances in ticks of `TICK` frames counted from the start of the stream, so the outcome does
-not depend on blocks. Waiting is in `waiting`, templates are in `fitting`, and the signal around a spike, turned so that registers
-hold frames of one channel, is in `patch`. `firmware/src/sorter.c` is the same in C but for that.
+2013, PLoS ONE 8(5): e62123). What is of the same unit as a spike and nearer to it than a cell can fire is the rest of that spike:
+it is taken off as well, but not given. Time advances in ticks of `TICK` frames counted from the start of the stream, so the
+outcome does not depend on blocks. Waiting is in `waiting`, templates are in `fitting`, and the signal around a spike, turned so
+that registers hold frames of one channel, is in `patch`. `firmware/src/sorter.c` is the same in C but for that.
 """
 
 from __future__ import annotations

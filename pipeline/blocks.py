@@ -13,6 +13,8 @@ import numpy as np
 
 from pipeline.errors import BitspikeError
 
+LEAST_RATE_HZ, MOST_RATE_HZ = 1e-3, 1e9
+MOST_CHANNELS, MOST_BITS = 1 << 16, 16
 SATURATED, ARTEFACT = 1, 2  # bits of Samples.flags
 UNSORTED = -1  # Spikes.unit of a spike that no unit explains
 DOUBLET, MERGED, SPLIT = 1, 2, 4  # bits of Particles.flags
@@ -52,12 +54,12 @@ class SampleFormat:
     input_counts: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate_hz < 1e9:
+        if not LEAST_RATE_HZ <= self.rate_hz <= MOST_RATE_HZ:
             raise BitspikeError(f"rate_hz: {self.rate_hz} is not a sampling rate; give frames per second, such as 24000")
-        if self.channels < 1:
-            raise BitspikeError(f"channels: {self.channels}; a recording has at least one channel")
-        if not 1 <= self.bits <= 16:
-            raise BitspikeError(f"bits: {self.bits} is outside 1 to 16")
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise BitspikeError(f"channels: {self.channels}; a recording has 1 to {MOST_CHANNELS} channels")
+        if not 1 <= self.bits <= MOST_BITS:
+            raise BitspikeError(f"bits: {self.bits} is outside 1 to {MOST_BITS}")
         for name, given in (("positions_um", self.positions_um), ("groups", self.groups)):
             if given and len(given) != self.channels:
                 raise BitspikeError(f"{name}: {len(given)} entries for {self.channels} channels; give one per channel")

@@ -91,6 +91,10 @@ class Conversion:
 
 def integers(path: Path, dtype: np.dtype, stated: Stated) -> tuple[Conversion, Stated]:
     """Return the conversion of stored integers, and the facts with what it makes of the bits."""
+    if dtype.kind == "u" and dtype.itemsize > 4:
+        raise BitspikeError(
+            f"{path}: dtype: samples of {dtype} are not read; save them as integers of 8 to 32 bits, int64 or floats"
+        )
     bits = stated.bits or min(16, 8 * dtype.itemsize)
     offset = stated.offset
     if offset is None:

@@ -47,7 +47,7 @@ def read_folder(path: Path, stated: Stated) -> Recording:
         )
     if truth is not None and len(truth) and not 0 <= truth.sample[0] <= truth.sample[-1] < inner.frames:
         raise BitspikeError(f"{path / TRUTH}: sample goes beyond the recording's {inner.frames} frames")
-    if truth is not None and truth.units and not 0 <= truth.peak_channel.min() <= truth.peak_channel.max() < inner.format.channels:
+    if truth is not None and truth.units and truth.peak_channel.max() >= inner.format.channels:
         raise BitspikeError(f"{path / TRUTH}: peak_channel goes beyond the recording's {inner.format.channels} channels")
     return Recording(path, "bitspike", inner.format, inner.frames, inner.read, [p for p in _files(path) if p.is_file()], truth)
 

@@ -97,10 +97,9 @@ def open_recording(
 def _open(path: Path, stated: Stated) -> Recording:
     suffix = path.suffix.lower()
     if stated.reader is None:
-        if is_folder(path):
-            return read_folder(path, stated)
-        if path.name in (SAMPLES, INFO) and is_folder(path.parent):
-            return read_folder(path.parent, stated)
+        folder = _own_folder(path)
+        if folder is not None:
+            return read_folder(folder, stated)
         if path.is_file() and path.stat().st_size == 0:
             raise BitspikeError(f"{path}: is empty: 0 bytes")
         if suffix == ".npy":
@@ -122,6 +121,17 @@ def _open(path: Path, stated: Stated) -> Recording:
         if find_reader(path) is None:
             raise _unknown(path)
     return read_ephys(path, stated)
+
+
+def may_hold_truth(path: Path) -> bool:
+    """Tell whether a file or folder is of a format that comes with true spikes: bitspike's own folders, and wave_clus files."""
+    return _own_folder(path) is not None or path.suffix.lower() == ".mat"
+
+
+def _own_folder(path: Path) -> Path | None:
+    """Return the folder of bitspike's own that a path is, or is a file of."""
+    folder = path.parent if path.name in (SAMPLES, INFO) else path
+    return folder if is_folder(folder) else None
 
 
 def _unknown(path: Path) -> BitspikeError:

@@ -7,10 +7,18 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.blocks import SampleFormat
+from pipeline.blocks import LEAST_RATE_HZ, MOST_BITS, MOST_CHANNELS, MOST_RATE_HZ, SampleFormat
 from pipeline.errors import BitspikeError
 
 UNITS_UV = {"V": 1e6, "mV": 1e3, "uV": 1.0}  # microvolts in one
+NUMBERS = {"rate_hz": (LEAST_RATE_HZ, MOST_RATE_HZ), "uv_per_count": (1e-9, 1e9)}
+WHOLE_NUMBERS = {
+    "channels": (1, MOST_CHANNELS),
+    "bits": (1, MOST_BITS),
+    "skip_bytes": (0, (1 << 63) - 1),
+    "segment": (0, (1 << 31) - 1),
+    "offset": (-(1 << 31), (1 << 32) - 1),  # any integer of 32 bits, signed or not
+}
 
 
 @dataclass(frozen=True)
@@ -62,14 +70,14 @@ class Stated:
     reader: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rate_hz", "uv_per_count"):
+        for name, (least, most) in NUMBERS.items():
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value < 1e9):
-                raise BitspikeError(f"{name}: {value!r} is not a positive number")
-        for name, least in (("channels", 1), ("bits", 1), ("skip_bytes", 0), ("segment", 0), ("offset", -(2**31))):
+            if value is not None and not (isinstance(value, int | float) and least <= value <= most):
+                raise BitspikeError(f"{name}: {value!r} is not a number from {least:g} to {most:g}")
+        for name, (least, most) in WHOLE_NUMBERS.items():
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-                raise BitspikeError(f"{name}: {value!r} is not a whole number of at least {least}")
+            if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and least <= value <= most):
+                raise BitspikeError(f"{name}: {value!r} is not a whole number from {least} to {most}")
         if self.unit is not None and self.unit not in UNITS_UV:
             raise BitspikeError(f"unit: {self.unit!r}; choose one of {', '.join(UNITS_UV)}")
 

@@ -85,6 +85,10 @@ def read_truth(path: Path) -> Truth:
 
 
 def _check(truth: Truth, path: Path) -> None:
+    for name in COLUMNS:
+        shape = getattr(truth, name).shape
+        if len(shape) != 1:
+            raise BitspikeError(f"{path}: {name} is of shape {list(shape)}; write one row of numbers")
     if len(truth.unit) != len(truth):
         raise BitspikeError(f"{path}: unit has {len(truth.unit)} entries for {len(truth)} spikes")
     if len(truth.overlap) not in (0, len(truth)):
@@ -93,5 +97,7 @@ def _check(truth: Truth, path: Path) -> None:
         raise BitspikeError(f"{path}: snr and firing_hz must have one entry for each of the {truth.units} units")
     if len(truth) and not 0 <= truth.unit.min() <= truth.unit.max() < truth.units:
         raise BitspikeError(f"{path}: unit goes from {truth.unit.min()} to {truth.unit.max()} where there are {truth.units} units")
+    if truth.units and truth.peak_channel.min() < 0:
+        raise BitspikeError(f"{path}: peak_channel is {truth.peak_channel.min()} for a unit; count channels from 0")
     if np.any(np.diff(truth.sample) < 0):
         raise BitspikeError(f"{path}: sample is not ascending")

@@ -31,7 +31,7 @@ def info(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Recording of samples or events, chain (a name or a TOML file), or folder of a run.",
+            help="Recording of samples or events, chain (a name or a TOML file), or folder of a run or training.",
             show_default=False,
         ),
     ],
@@ -43,7 +43,7 @@ def info(
     *,
     facts: dict[str, Any],
 ) -> Result:
-    """Say what a recording, a chain or a run is; of a chain also what its design proves and how exact it is."""
+    """Say what a recording, a chain, a run or a training is; of a chain also what its design proves and how exact it is."""
     from bitspike.cytometry import events_in
     from bitspike.event_runs import EventRun, is_event_run
     from bitspike.event_summary import event_run_document, event_run_summary
@@ -57,13 +57,15 @@ def info(
         plan = read_chain(what)
         return _chain(plan.build(said_format(plan, facts)))
     if is_run(path) or (not path.exists() and (partial(path) / MANIFEST).is_file()):  # of an interrupted one the error tells
-        from bitspike.printed import run_summary
-        from bitspike.replies import run_document
+        from bitspike.printed import run_summary, training_summary
+        from bitspike.replies import run_document, training_document
 
         if is_event_run(path):
             done = EventRun(path)
             return Result({"kind": "run", **event_run_document(done)}, lambda: event_run_summary(done))
         run = Run(path)
+        if run.is_training:
+            return Result({"kind": "training", **training_document(run)}, lambda: training_summary(run))
         return Result({"kind": "run", **run_document(run)}, lambda: [*run_summary(run), *_units(run.units)])
     if not facts and is_events(events_in(path)):
         events = open_events(events_in(path), width, height)

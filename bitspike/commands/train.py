@@ -32,13 +32,11 @@ def train(
 ) -> Result:
     """Let a chain learn from a recording; replay uses it with --trained."""
     from bitspike.chains import chosen_chain
-    from bitspike.printed import listed
+    from bitspike.printed import training_summary
+    from bitspike.replies import training_document
     from bitspike.training import train as run_training
 
     source = o.opened(recording, facts)
     with progress(f"learning from {source.name}") as advance:
         run = run_training(source, chosen_chain(chain, settings), out, start_s=start, stop_s=stop, progress=advance)
-    manifest = run.manifest
-    lines = [("chain", manifest.chain["name"]), ("learned", ", ".join(manifest.run["learned"])), ("result", str(run.path))]
-    document = {"out": run.path, "chain": manifest.chain["name"], **manifest.run, "timings": manifest.timings}
-    return Result(document, lambda: [listed(lines)])
+    return Result(training_document(run), lambda: training_summary(run))

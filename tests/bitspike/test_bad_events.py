@@ -118,6 +118,7 @@ def test_bad_options(refused, made):
         (("--set", "background.window_us=0"), "window_us"),
         (("--start", "9"), "start: 9 s is not within the recording's 0.00"),
         (("--start", "nan"), "start: nan"),
+        (("--stop", "inf"), "stop: inf s is no time; leave it out to go on to the recording's end"),
         (("--start", "0.001", "--stop", "0.001"), "stop: 0.001 s is not after the start"),
         (("--block-ms", "0"), "block_ms: 0; give a length"),
         (("--block-ms", "nan"), "block_ms: nan"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bitspike.main import run
+from bitspike.training import train
 
 
 @pytest.fixture
@@ -67,7 +68,46 @@ def test_what_the_file_does_not_say(refused, tmp_path, noise):
     (tmp_path / "a.raw").write_bytes(noise.tobytes())
     assert "--channels" in refused("replay", tmp_path / "a.raw", "--rate", 24000)
     assert "--rate" in refused("replay", tmp_path / "a.raw", "--channels", 4)
-    assert "rate_hz: -5.0 is not a positive number" in refused("replay", tmp_path / "a.raw", "--rate", -5, "--channels", 4)
+    line = refused("replay", tmp_path / "a.raw", "--rate", -5, "--channels", 4)
+    assert line == "rate_hz: -5.0 is not a number from 0.001 to 1e+09"
+
+
+@pytest.mark.parametrize("command", ["replay", "train"])
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--start", "nan", "start: nan s is not within the recording's 8 s"),
+        ("--stop", "inf", "stop: inf s is no time; leave it out to go on to the recording's end"),
+        ("--offset", "99999999999999999999", "is not a whole number from -2147483648 to 4294967295"),
+        ("--bits", "99999999999999999999", "is not a whole number from 1 to 16"),
+        ("--rate", "1e300", "rate_hz: 1e+300 is not a number from 0.001 to 1e+09"),
+    ],
+)
+def test_numbers_out_of_range(refused, recording, command, option, value, says):
+    assert says in refused(command, recording.path, option, value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--rate", "1e-310", "rate_hz: 1e-310 is not a sampling rate"),
+        ("--channels", "99999999999999999999", "a recording has 1 to 65536 channels"),
+    ],
+)
+def test_formats_that_no_chain_can_have(refused, option, value, says):
+    assert says in refused("info", "field", option, value)
+
+
+@pytest.mark.parametrize("after", ["nan", "inf", "-inf", "8", "-1"])
+def test_scores_after_the_end(refused, finished, after):
+    line = refused("score", finished.path, "--after", after)
+    assert line == f"after: {after} s; give a time from 0 to below 8 s, where {finished.path} ends"
+
+
+@pytest.mark.parametrize("command", [("score",), ("report",), ("info",), ("replay", "{recording}", "--trained")])
+def test_an_empty_folder_is_no_run(refused, recording, command):
+    line = refused(*(part.format(recording=recording.path) for part in command), ".")
+    assert line.startswith(".: a folder without a recording" if command == ("info",) else ".: holds no manifest.json")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -199,6 +239,14 @@ def test_runs_that_are_none(refused, tmp_path, finished, recording):
     assert "not a readable truth file" in refused("score", finished.path, tmp_path / "truth.npz")
     assert "holds no manifest.json" in refused("replay", recording.path, "--trained", tmp_path)
     assert "choose one of waveclus" in refused("data", "fetch", "everything")
+
+
+@pytest.mark.parametrize("command", [("score", "{out}", "{truth}"), ("report", "{out}"), ("export", "{out}", "--phy", "made")])
+def test_a_training_is_no_replay(refused, tmp_path, recording, chain_file, command):
+    out = tmp_path / "trained"
+    train(recording, chain_file, out)
+    line = refused(*(part.format(out=out, truth=recording.path) for part in command))
+    assert line.startswith(f"{out}: is a training, not a replay: run bitspike replay RECORDING --trained {out}, then ")
 
 
 def test_errors_inside_are_one_line_too(refused, monkeypatch, recording):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from bitspike.demo import compile_last_first
 from bitspike.main import app, run
 from pipeline.chain import packaged_chains, read_chain
+from sensors.catalogue import Dataset, DatasetFile
+from sensors.truth import Truth
 
 PROGRAM = [sys.executable, "-c", "from bitspike.main import main; main()"]
 COMMANDS = (
@@ -97,6 +100,9 @@ def test_score_train_and_info(capsys, recording, chain_file, finished, tmp_path)
     assert scored["sorting"]["mean_accuracy"] > 0.9
     trained = document(capsys, "train", recording.path, "--chain", chain_file, "--out", tmp_path / "trained")
     assert trained["learned"] == ["sorter"]
+    assert trained["tables"]["sorter"]["units"] >= 4
+    assert document(capsys, "info", tmp_path / "trained") == {"kind": "training", **trained}
+    assert f"sorter, {trained['tables']['sorter']['units']} units" in printed(capsys, "info", tmp_path / "trained")
     replayed = document(
         capsys, "replay", recording.path, "--chain", chain_file, "--trained", tmp_path / "trained", "--out", tmp_path / "run"
     )
@@ -105,6 +111,27 @@ def test_score_train_and_info(capsys, recording, chain_file, finished, tmp_path)
     assert document(capsys, "info", finished.path)["kind"] == "run"
     assert "electrode sites  known" in printed(capsys, "info", recording.path)
     assert "Units" in printed(capsys, "info", finished.path)
+
+
+@pytest.mark.parametrize(
+    ("snr", "after", "says"),
+    [
+        (3.0, "0", "there is no true unit of SNR 5 and above"),
+        (9.0, "7.9", "no spike of the 4 units of SNR 5 and above"),
+    ],
+)
+def test_a_score_without_a_unit_that_counts_says_so(capsys, recording, finished, tmp_path, snr, after, says):
+    truth = recording.truth
+    weak = np.append(np.full(truth.units, snr), 2.0)
+    late = np.append(truth.sample[truth.sample < 7.8 * 24_000], round(7.95 * 24_000))  # the last one of a fifth unit, which is weak
+    unit = np.append(truth.unit[: len(late) - 1], truth.units).astype(np.int32)
+    channels, rates = np.append(truth.peak_channel, 0).astype(np.int32), np.append(truth.firing_hz, 0.1)
+    Truth(late, unit, channels, weak, rates).write(tmp_path / "weak.npz")
+    text = printed(capsys, "score", finished.path, tmp_path / "weak.npz", "--after", after)
+    for name in ("detection", "sorting accuracy", "wave_clus rules"):
+        assert re.search(rf"{name} +{says}", text)
+    assert "nan" not in text
+    assert "SpikeInterface" not in text
 
 
 @pytest.mark.parametrize("name", [name for name in packaged_chains() if read_chain(name).sensor == "electrodes"])
@@ -149,12 +176,44 @@ def test_stages_are_listed_with_their_parameters(capsys):
     assert "fraction_bits" in printed(capsys, "stages", "bandpass")
 
 
-def test_data_is_listed_and_fetched_from_a_local_copy(capsys, tmp_path, monkeypatch):
+def test_data_is_listed(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("BITSPIKE_CACHE", str(tmp_path))
     names = {one["name"]: one for one in document(capsys, "data", "list")}
     assert names["waveclus"]["bytes"] == 257_950_406
     assert names["waveclus"]["path"] is None
     assert "Public recordings" in printed(capsys, "data", "list")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A data set of two small files as the only one of the catalogue, and what the files hold."""
+    contents = {"a.raw": bytes(range(100)), "info.json": b'{"rate_hz": 1000, "channels": 2}'}
+    files = tuple(DatasetFile(n, "https://nowhere.invalid", len(c), "sha256", sha256(c).hexdigest()) for n, c in contents.items())
+    monkeypatch.setattr("sensors.datasets.DATASETS", (Dataset("tiny", "for tests", "", "CC0", files, "a.raw"),))
+    return contents
+
+
+def test_data_is_fetched_from_a_local_copy(capsys, tmp_path, monkeypatch, tiny):
+    copy, cache = tmp_path / "copy", tmp_path / "cache"
+    copy.mkdir()
+    for name, content in tiny.items():
+        (copy / name).write_bytes(content)
+    found = document(capsys, "data", "fetch", "tiny", "--from", copy, "--cache", cache)
+    assert found == {"name": "tiny", "path": str(cache / "tiny"), "opens": "a.raw"}
+    assert {name: (cache / "tiny" / name).read_bytes() for name in tiny} == tiny
+    assert [path.name for path in cache.iterdir()] == ["tiny"]
+    assert document(capsys, "info", cache / "tiny" / found["opens"])["frames"] == 25
+    monkeypatch.setenv("BITSPIKE_CACHE", str(cache))
+    assert [one["path"] for one in document(capsys, "data", "list")] == [str(cache / "tiny")]
+
+
+def test_a_local_copy_with_a_wrong_checksum_is_refused(capsys, tmp_path, tiny):
+    (tmp_path / "a.raw").write_bytes(tiny["a.raw"][::-1])
+    assert run(["data", "fetch", "tiny", "--from", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"bitspike: {tmp_path}/a.raw: its sha256 is \w+, and that of a.raw is \w+: it is damaged\n", err)
+    assert not (tmp_path / "cache" / "tiny").exists()
 
 
 def test_simulate_writes_a_recording(capsys, tmp_path):

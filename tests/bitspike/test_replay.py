@@ -258,6 +258,9 @@ def test_other_folders_are_left_alone(recording, plan, tmp_path):
         ({"block_ms": float("nan")}, "block_ms: nan"),
         ({"start_s": 8.0}, "start: 8 s is not within the recording's 8 s"),
         ({"start_s": float("nan")}, "start: nan"),
+        ({"start_s": float("inf")}, "start: inf"),
+        ({"stop_s": float("nan")}, "stop: nan s is not after the start"),
+        ({"stop_s": float("inf")}, "stop: inf s is no time; leave it out to go on to the recording's end"),
         ({"start_s": 2.0, "stop_s": 1.0}, "stop: 1 s is not after the start, 2 s"),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
+from bitspike.runner import replay
 from bitspike.scoring import (
     between,
     find_truth,
@@ -15,6 +17,7 @@ from bitspike.scoring import (
     without_overlaps,
 )
 from pipeline.errors import BitspikeError
+from sensors.recording import open_recording
 from sensors.truth import Truth
 
 RATE_HZ = 24_000.0
@@ -131,10 +134,36 @@ def test_what_does_not_belong_together_is_refused(finished, recording, tmp_path)
     with pytest.raises(BitspikeError, match=r"holds no spikes in the stretch.*other recording"):
         score(finished, between(truth, 0, 0))
     wide = Truth(truth.sample, truth.unit, truth.peak_channel + 8, truth.snr, truth.firing_hz)
-    with pytest.raises(BitspikeError, match="names channel 14, the run has 8 channels"):
+    with pytest.raises(BitspikeError, match="truth: names channel 14, the run has 8 channels"):
         score(finished, wide)
+    wide.write(tmp_path / "wide.npz")
+    with pytest.raises(BitspikeError, match=r"wide.npz: names channel 14, the run has 8 channels"):
+        score(finished, tmp_path / "wide.npz")
     plain = tmp_path / "plain.npy"
     np.save(plain, np.zeros((100, 2), np.int16))
     plain.with_suffix(".json").write_text('{"rate_hz": 24000}')
-    with pytest.raises(BitspikeError, match="holds no ground truth"):
-        find_truth(plain)
+    for path in (plain, tmp_path):
+        with pytest.raises(BitspikeError, match=r"holds no ground truth; give TRUTH: a truth.npz, a simulated folder or"):
+            find_truth(path)
+    with pytest.raises(BitspikeError, match=r"none.raw: no such file or folder"):
+        find_truth(tmp_path / "none.raw")
+
+
+def test_a_run_of_a_raw_file_is_scored_with_the_truth_that_is_given(recording, plan, tmp_path):
+    raw = tmp_path / "bare.raw"
+    raw.write_bytes((recording.path / "recording.raw").read_bytes())
+    run = replay(open_recording(raw, recording.format.rate_hz, recording.format.channels), plan, tmp_path / "run", stop_s=2.0)
+    with pytest.raises(BitspikeError, match=r"bare.raw: holds no ground truth; give TRUTH: a truth.npz"):
+        score(run)
+    assert score(run, recording.path).detection.true > 50
+
+
+@pytest.mark.parametrize("inside", ["", "recording.raw"])
+def test_truth_is_found_in_a_folder_and_by_its_samples(recording, inside):
+    assert len(find_truth(recording.path / inside)) == len(recording.truth)
+
+
+def test_truth_of_a_file_that_does_not_say_its_rate(tmp_path):
+    x = np.random.default_rng(0).normal(0, 0.1, 4000)
+    savemat(tmp_path / "a.mat", {"data": x, "spike_times": np.array([[100, 900]]), "spike_class": np.array([[1, 1]])})
+    assert len(find_truth(tmp_path / "a.mat", RATE_HZ)) == 2

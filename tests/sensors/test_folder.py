@@ -141,6 +141,10 @@ def test_broken_json(folder):
         ({"overlap": np.array([True])}, "overlap has 1 entries for 4 spikes"),
         ({"snr": np.zeros(3)}, "snr and firing_hz must have one entry for each of the 2 units"),
         ({"sample": np.array([9, 5, 700, 999])}, "sample is not ascending"),
+        ({"sample": np.array(9)}, r"sample is of shape \[\]; write one row of numbers"),
+        ({"sample": TRUTH.sample[:, None]}, r"sample is of shape \[4, 1\]; write one row of numbers"),
+        ({"peak_channel": np.array([2, -1], np.int32)}, "peak_channel is -1 for a unit; count channels from 0"),
+        ({"peak_channel": np.array([2, 3], np.int32)}, "peak_channel goes beyond the recording's 3 channels"),
         ({"sample": np.array([5, 5, 700, 1000])}, "sample goes beyond the recording's 1000 frames"),
     ],
 )

@@ -87,6 +87,7 @@ def test_floats_in_a_wrong_unit_are_noticed(tmp_path):
         (np.zeros((0, 3), np.int16), "holds no samples"),
         (np.zeros(30, "S2"), r"dtype: samples of \|S2 are no numbers"),
         (np.zeros(30, complex), "dtype: samples of complex128 are no numbers"),
+        (np.zeros(30, np.uint64), "dtype: samples of uint64 are not read; save them as integers of 8 to 32 bits, int64 or floats"),
     ],
 )
 def test_arrays_that_are_no_recording(tmp_path, array, message):

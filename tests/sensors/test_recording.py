@@ -150,8 +150,9 @@ BAD = [  # arguments, the file's bytes, the sidecar, what the message says
     ),
     pytest.param({"rate_hz": 1e4}, b"123456", '{"shape": [3]}', "info.json: shape = ", id="shape"),
     pytest.param({"rate_hz": 1e4}, b"123456", '{"shape": ', "info.json: not readable as JSON", id="broken sidecar"),
-    pytest.param({"rate_hz": -1, "channels": 3}, b"123456", None, "rate_hz: -1 is not a positive number", id="rate"),
+    pytest.param({"rate_hz": -1, "channels": 3}, b"123456", None, "rate_hz: -1 is not a number from 0.001 to", id="rate"),
     pytest.param({"rate_hz": 1e4, "channels": 0}, b"123456", None, "channels: 0 is not a whole number", id="zero"),
+    pytest.param({"rate_hz": 1e4, "channels": 3, "offset": 1 << 32}, b"123456", None, "from -2147483648 to 42949", id="offset"),
     pytest.param({"rate_hz": 1e4, "channels": 3, "unit": "A"}, b"123456", None, "unit: 'A'; choose one of V, mV, uV", id="unit"),
 ]
 
