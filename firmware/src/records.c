@@ -36,7 +36,8 @@ uint32_t bs_track_finish(const bs_tracker_tables *tables, bs_tracker_state *stat
     if (tables->marks == 3) {
         marking = trailing = events;
     }
-    const int64_t weight = bs_isqrt64((uint64_t)(lasted * lasted * trailing / (marking > 1 ? marking : 1)));
+    const uint64_t squared = (uint64_t)lasted * (uint64_t)lasted * (uint64_t)trailing; /* of a passage of hours it wraps */
+    const int64_t weight = bs_isqrt64(squared / (uint64_t)(marking > 1 ? marking : 1));
     int32_t flags = track[FLAGS];
     const uint32_t seen = state->learned, count = seen < RECENT ? seen : RECENT;
     if (count >= LEAST) {

@@ -60,7 +60,8 @@ def finish(limits, bin_us, size, marks, learned, recent, track, tensor, closed, 
         trailing, marking = marking, trailing
     if marks == np.uint32(3):
         marking = trailing = events
-    weight = np.int64(isqrt64(lasted * lasted * trailing // (marking if marking > 1 else 1)))
+    squared = np.uint64(lasted) * np.uint64(lasted) * np.uint64(trailing)  # of a passage of hours it wraps, as it does in C
+    weight = np.int64(isqrt64(squared // np.uint64(marking if marking > 1 else 1)))
     flags = np.int64(track[c.FLAGS])
     seen = np.int64(learned[0])
     count = seen if seen < RECENT else RECENT
