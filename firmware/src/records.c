@@ -26,7 +26,8 @@ uint32_t bs_track_finish(const bs_tracker_tables *tables, bs_tracker_state *stat
         return 0;
     }
     const int64_t n = track[BUSY], st = track[S_T], stt = track[S_TT], below = (n * stt - st * st) * 16 * tables->bin_us;
-    const int64_t lasted = (int64_t)((uint32_t)track[LAST] - (uint32_t)track[FIRST]);
+    const uint32_t span = (uint32_t)track[LAST] - (uint32_t)track[FIRST];
+    const int64_t lasted = span;
     const int64_t size_x = (int64_t)track[SPREAD_X] * 32 / events, size_y = (int64_t)track[SPREAD_Y] * 32 / events;
     int64_t trailing = track[OFF], marking = track[ON];
     if (tables->marks == 1) {
@@ -36,8 +37,8 @@ uint32_t bs_track_finish(const bs_tracker_tables *tables, bs_tracker_state *stat
     if (tables->marks == 3) {
         marking = trailing = events;
     }
-    const uint64_t squared = (uint64_t)lasted * (uint64_t)lasted * (uint64_t)trailing; /* of a passage of hours it wraps */
-    const int64_t weight = bs_isqrt64(squared / (uint64_t)(marking > 1 ? marking : 1));
+    const uint64_t squared = (uint64_t)span * span * (uint32_t)trailing; /* of a passage of hours it wraps */
+    const int64_t weight = bs_isqrt64(squared / (uint32_t)(marking > 1 ? marking : 1));
     int32_t flags = track[FLAGS];
     const uint32_t seen = state->learned, count = seen < RECENT ? seen : RECENT;
     if (count >= LEAST) {
