@@ -125,7 +125,9 @@ def test_a_constant_gives_silence_from_the_first_sample():
 
 def test_output_format_follows_the_fraction_bits():
     signal = SampleFormat(24_000, 2, uv_per_count=2.0, bits=12)
-    assert Bandpass(BandpassParameters(fraction_bits=3), signal).output == signal.with_(bits=16, uv_per_count=0.25, input_counts=0.125)
+    assert Bandpass(BandpassParameters(fraction_bits=3), signal).output == signal.with_(
+        bits=16, uv_per_count=0.25, input_counts=0.125
+    )
     assert Bandpass(BandpassParameters(), signal).output.uv_per_count == 2.0 / 2**3
 
 
