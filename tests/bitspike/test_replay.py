@@ -19,6 +19,7 @@ from bitspike.training import train
 from pipeline.blocks import Samples, Spikes
 from pipeline.chain import parse_chain
 from pipeline.errors import BitspikeError
+from sensors.folder import write_folder
 from sensors.recording import open_recording
 from sensors.source import Recording
 
@@ -150,6 +151,18 @@ def test_units_are_what_their_spikes_make_them(finished, recording, plan):
         assert unit.amplitude_uv == pytest.approx(height * finished.signal.uv_per_count, abs=0.01)
     truth_channels = set(recording.truth.peak_channel.tolist())
     assert truth_channels <= {unit.channel for unit in finished.units}
+
+
+def test_units_stay_in_the_group_that_found_them(recording, plan, tmp_path):
+    """Two groups see the same: each unit is on a channel of the group that its spikes are in."""
+    twice = np.tile(recording.read()[:, :4], 2)
+    write_folder(tmp_path / "twice", recording.format, [twice])
+    found = replay(tmp_path / "twice", plan, tmp_path / "run")
+    group = found.signal.group_of
+    for unit in found.units:
+        channels = found.spikes.channel[found.spikes.unit == unit.unit]
+        assert set(group[channels].tolist()) == {unit.group} == {int(group[unit.channel])}
+    assert {unit.group for unit in found.units} == {0, 1}
 
 
 def test_trained_tables_are_used_again(recording, plan, finished, tmp_path):
