@@ -19,6 +19,7 @@ from bitspike.event_runs import EventRun
 from bitspike.finishing import write_tables
 from bitspike.playing import SPEEDS, known, play
 from bitspike.session import Session
+from bitspike.writing import writing
 from pipeline.blocks import Events
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_events
@@ -87,7 +88,7 @@ def replay_events(
     warm_up(running)
     spent = {"warm_up_s": time.perf_counter() - began}
     described, keep = _described(recording, start, stop), partial(EventKeeper, chain=running, start=start)
-    with Session(described, running, target, start, stop, resume, keep) as session:
+    with writing(target), Session(described, running, target, start, stop, resume, keep) as session:
         keeper, manifest, before = session.keeper, session.manifest, session.keeper.counts["events"]
         timings = play(
             recording if speed == "1x" else _Unpaced(recording), session, round(1000 * block_ms), 1e6, speed == "1x", progress

@@ -20,6 +20,7 @@ from bitspike.playing import SPEEDS, known, play
 from bitspike.runs import Run
 from bitspike.session import Session, describe_recording
 from bitspike.stretch import block_frames, stretch
+from bitspike.writing import writing
 from pipeline.blocks import Samples
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_signal
@@ -101,7 +102,7 @@ def replay(
     target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
     about = {"engine": describe(running, on), "block_ms": block_ms, "speed": speed, "learning": learning}
     described, keep = describe_recording(recording, start, stop), partial(Keeper, chain=running, start=start, stop=stop)
-    with Session(described, running, target, start, stop, resume, keep) as session:
+    with writing(target), Session(described, running, target, start, stop, resume, keep) as session:
         timings = play(recording, session, size, recording.format.rate_hz, speed == "1x", progress)
         checksum = recording.checksum()
         manifest = finish(session)

@@ -20,6 +20,7 @@ import numpy as np
 
 from bitspike.columns import Columns
 from bitspike.runs import MANIFEST, is_run, partial
+from bitspike.writing import folder_for
 from pipeline.chain import Chain
 from pipeline.errors import BitspikeError
 from pipeline.manifest import Manifest, describe_chain, parse_manifest
@@ -171,12 +172,13 @@ def new_folder(target: Path) -> Iterator[Path]:
     folder = partial(target)
     refuse_other(target, folder)
     shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        put_in_place(folder, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder_for(target.parent):
+        try:
+            folder.mkdir()
+            yield folder
+            put_in_place(folder, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_in_place(folder: Path, target: Path) -> None:

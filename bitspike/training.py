@@ -11,6 +11,7 @@ from bitspike.learning import fit, learners
 from bitspike.runs import MANIFEST, Run
 from bitspike.session import describe_recording, new_folder
 from bitspike.stretch import stretch
+from bitspike.writing import writing
 from pipeline.chain import ChainPlan, read_chain
 from pipeline.manifest import Manifest, describe_chain
 from sensors.recording import Recording, open_recording
@@ -55,7 +56,7 @@ def train(
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     start, stop = stretch(recording, start_s, stop_s)
     target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}-trained"
-    with new_folder(target) as folder:
+    with writing(target), new_folder(target) as folder:
         began = time.perf_counter()
         built = plan.build(recording.format, fit(plan, recording, start, stop, progress))
         manifest = Manifest(recording=describe_recording(recording, start, stop), chain=describe_chain(built))

@@ -64,7 +64,7 @@ def replay(
 
     if plot:
         from bitspike.plots import need_matplotlib
-        from bitspike.report import write_report
+        from bitspike.report import report_after
 
         need_matplotlib()
     file = events_in(recording)
@@ -88,7 +88,7 @@ def replay(
                 resume=resume,
                 progress=advance,
             )
-        page = write_report(found) if plot else None
+        page = report_after(found) if plot else None
         return Result({**event_run_document(found), "report": page}, lambda: [*event_run_summary(found), *report_line(page)])
     source = o.opened(recording, facts)
     with progress(f"replaying {source.name}") as advance:
@@ -106,7 +106,7 @@ def replay(
             resume=resume,
             progress=advance,
         )
-    report = write_report(done) if plot else None
+    report = report_after(done) if plot else None
     return Result({**run_document(done), "report": report}, lambda: [*run_summary(done), *report_line(report)])
 
 
