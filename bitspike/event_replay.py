@@ -18,7 +18,7 @@ from bitspike.event_keeper import EventKeeper
 from bitspike.event_runs import EventRun
 from bitspike.finishing import write_tables
 from bitspike.playing import SPEEDS, known, play
-from bitspike.session import Session
+from bitspike.session import Session, target_for
 from bitspike.writing import writing
 from pipeline.blocks import Events
 from pipeline.chain import Chain, ChainPlan, read_chain
@@ -81,9 +81,9 @@ def replay_events(
         known(name, given, choices)
     if not 0.001 <= block_ms <= 60_000:
         raise BitspikeError(f"block_ms: {block_ms:g}; give a length of 0.001 to 60000 ms, such as 1")
+    target = target_for(out, recording.path, f"{recording.name}-{plan.name}")
     running = plan.build(recording.format, None, engines(on))
     start, stop = stretch_us(recording, start_s, stop_s)
-    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
     began = time.perf_counter()
     warm_up(running)
     spent = {"warm_up_s": time.perf_counter() - began}

@@ -9,7 +9,7 @@ from pathlib import Path
 from bitspike.finishing import write_tables
 from bitspike.learning import fit, learners
 from bitspike.runs import MANIFEST, Run
-from bitspike.session import describe_recording, new_folder
+from bitspike.session import describe_recording, new_folder, target_for
 from bitspike.stretch import stretch
 from bitspike.writing import writing
 from pipeline.chain import ChainPlan, read_chain
@@ -55,7 +55,7 @@ def train(
         recording = open_recording(recording)
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     start, stop = stretch(recording, start_s, stop_s)
-    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}-trained"
+    target = target_for(out, recording.path, f"{recording.name}-{plan.name}-trained")
     with writing(target), new_folder(target) as folder:
         began = time.perf_counter()
         built = plan.build(recording.format, fit(plan, recording, start, stop, progress))
