@@ -18,8 +18,9 @@ from bitspike.event_keeper import EventKeeper
 from bitspike.event_runs import EventRun
 from bitspike.finishing import write_tables
 from bitspike.playing import SPEEDS, known, play
-from bitspike.session import Session
+from bitspike.session import Session, target_for
 from bitspike.stretch import stop_within
+from bitspike.writing import writing
 from pipeline.blocks import Events
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_events
@@ -81,14 +82,14 @@ def replay_events(
         known(name, given, choices)
     if not 0.001 <= block_ms <= 60_000:
         raise BitspikeError(f"block_ms: {block_ms:g}; give a length of 0.001 to 60000 ms, such as 1")
+    target = target_for(out, recording.path, f"{recording.name}-{plan.name}")
     running = plan.build(recording.format, None, engines(on))
     start, stop = stretch_us(recording, start_s, stop_s)
-    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
     began = time.perf_counter()
     warm_up(running)
     spent = {"warm_up_s": time.perf_counter() - began}
     described, keep = _described(recording, start, stop), partial(EventKeeper, chain=running, start=start)
-    with Session(described, running, target, start, stop, resume, keep) as session:
+    with writing(target), Session(described, running, target, start, stop, resume, keep) as session:
         keeper, manifest, before = session.keeper, session.manifest, session.keeper.counts["events"]
         timings = play(
             recording if speed == "1x" else _Unpaced(recording), session, round(1000 * block_ms), 1e6, speed == "1x", progress

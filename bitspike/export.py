@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bitspike.runs import Run
+from bitspike.writing import folder_for, writing
 from pipeline.errors import BitspikeError, MissingExtraError
 
 
@@ -226,8 +227,7 @@ def _new(path: Path) -> Iterator[Path]:
     """Give a name beside `path` to write under, that becomes `path` when all went well, and is removed when not."""
     if path.exists():
         raise BitspikeError(f"{path}: exists already; choose another name, or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with writing(path), folder_for(path.parent), tempfile.TemporaryDirectory(prefix=".new.", dir=path.parent) as folder:
         new = Path(folder) / path.name
         yield new
         shutil.move(new, path)

@@ -95,9 +95,11 @@ def _units(session: Session[Keeper], band: SampleFormat, mean: np.ndarray, secon
     file = session.folder / SPIKES / "unit.npy"
     if not file.exists():
         return []
-    count = _count(np.load(file, mmap_mode="r"), len(mean))
-    channel, deflection = peak(mean)
-    noise, group = _noise(session, band.channels), band.group_of
+    owner, found_on = np.load(file, mmap_mode="r"), np.load(session.folder / SPIKES / "channel.npy", mmap_mode="r")
+    count, group = _count(owner, len(mean)), band.group_of
+    own = group[_first_channels(owner, found_on, len(mean))]
+    channel, deflection = peak(mean, own[:, None] == group)  # other groups may happen to see more of what they do not sort
+    noise = _noise(session, band.channels)
     units = []
     for unit in np.flatnonzero(count).tolist():
         c, height = int(channel[unit]), round(float(deflection[unit]), 2)
@@ -106,6 +108,15 @@ def _units(session: Session[Keeper], band: SampleFormat, mean: np.ndarray, secon
         snr = round(abs(height) / float(noise[c]), 2) if noise[c] > 0 else None
         units.append(Unit(unit, int(group[c]), c, int(count[unit]), round(count[unit] / seconds, 4), counts, uv, snr))
     return units
+
+
+def _first_channels(unit: np.ndarray, channel: np.ndarray, units: int) -> np.ndarray:
+    """Return the channel on which each unit's first spike was found, 0 for units without any, looking at a part at a time."""
+    first = np.zeros(units, np.int64)
+    for a in reversed(range(0, len(unit), AT_ONCE)):
+        numbers, at = np.unique(unit[a : a + AT_ONCE], return_index=True)
+        first[numbers[numbers >= 0]] = channel[a : a + AT_ONCE][at[numbers >= 0]]
+    return first
 
 
 def _noise(session: Session[Keeper], channels: int) -> np.ndarray:

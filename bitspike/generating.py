@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from bitspike.formats import said_format, trained_format
 from bitspike.learning import tables_of
 from bitspike.runs import Run
 from bitspike.stretch import block_frames
+from bitspike.writing import write_files
 from firmware.decoding import DECODERS
 from firmware.event_generate import GeneratedEvents
 from firmware.generate import Generated
@@ -139,7 +139,7 @@ def tables(
     Raises
     ------
     BitspikeError
-        The chain cannot be designed for that signal, was trained otherwise, or cannot be written in C.
+        The chain cannot be designed for that signal, was trained otherwise, or cannot be written in C; or `out` is no folder.
     """
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     run = trained if isinstance(trained, Run) or trained is None else Run(trained)
@@ -147,15 +147,16 @@ def tables(
         source = {name: value for name, value in (facts or {}).items() if value is not None}
         like = open_events(like, **source) if plan.sensor == "events" else open_recording(like, **source)
     made = generate(plan, _signal(plan, like, run, facts or {}), like, run, block_ms, spikes, events)
-    folder, purposes = Path(out), {".h": "header", ".c": "source", ".bin": "image"}
-    files = {purposes[Path(name).suffix]: folder / name for name in made.files()}
-    for name, content in made.files().items():
-        write_whole(folder / name, content)
+    contents, purposes = made.files(), {".h": "header", ".c": "source", ".bin": "image"}
+    named = {name: purposes[Path(name).suffix] for name in contents}
     if explain:
         from bitspike.responses import draw_responses
 
-        files |= draw_responses(made.chain, folder, made.name)
-    return Firmware(made, made.capacity, files)
+        for label, picture in draw_responses(made.chain).items():
+            contents[f"{made.name}-{label}.png"] = picture
+            named[f"{made.name}-{label}.png"] = f"response of {label}"
+    paths = write_files(Path(out), contents)
+    return Firmware(made, made.capacity, {what: paths[name] for name, what in named.items()})
 
 
 def generate(
@@ -187,21 +188,3 @@ def _signal(plan: ChainPlan, like: Any, run: Run | None, facts: dict[str, Any]) 
         found: Format = like.format
         return found
     return trained_format(run) if run else said_format(plan, facts)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name and rename it, so that it is whole or not there; its folder is made if need be.
-
-    Raises
-    ------
-    BitspikeError
-        The path is a folder, or its folder cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
-            made = Path(aside) / path.name
-            made.write_bytes(content)
-            made.replace(path)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise BitspikeError(f"{error.filename}: is no folder to write to; choose another --out") from None

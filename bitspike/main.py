@@ -90,10 +90,10 @@ def _line(error: Exception) -> str:
         return f"{error.format_message().rstrip('.')}; see 'bitspike --help'"
     if isinstance(error, OSError):
         cure = {
-            errno.ENOSPC: "the disk is full; free some space, or choose another --out",
-            errno.EDQUOT: "the disk quota is used up; free some space, or choose another --out",
+            errno.ENOSPC: "the disk is full; free some space, or write to another disk",
+            errno.EDQUOT: "the disk quota is used up; free some space, or write to another disk",
             errno.EACCES: "no permission; choose another path, or change its permissions",
-            errno.EROFS: "the disk is read-only; choose another --out",
+            errno.EROFS: "the disk is read-only; write to another one",
         }.get(error.errno or 0, error.strerror or str(error))
         return f"{error.filename}: {cure}" if error.filename else cure
     if isinstance(error, MemoryError):

@@ -5,6 +5,7 @@ Everything is drawn from the run's own folder, so it can be done at any time and
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from bitspike.printed import plural
 from bitspike.runs import Run, Unit
+from bitspike.writing import write_files
 from pipeline.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -90,16 +92,15 @@ def draw_each(run: R, folder: Path, pictures: list[Picture[R]]) -> dict[str, Pat
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {}
+    titles, drawn = {}, {}
     with mpl.rc_context(STYLE):
         for name, title, draw in pictures:
             figure = Figure(layout="constrained")
             if draw(run, figure):
-                path = folder / f"{name}.png"
-                figure.savefig(path)
-                drawn[title] = path
-    return drawn
+                png = io.BytesIO()
+                figure.savefig(png, format="png")
+                titles[f"{name}.png"], drawn[f"{name}.png"] = title, png.getvalue()
+    return {titles[name]: path for name, path in write_files(folder, drawn).items()}
 
 
 def need_matplotlib() -> None:

@@ -15,6 +15,7 @@ from bitspike.event_summary import FILTERS, event_facts, filter_rows
 from bitspike.plots import draw_all
 from bitspike.printed import number
 from bitspike.runs import Run, Unit
+from bitspike.writing import NO_ROOM, write_files
 from pipeline.errors import BitspikeError
 
 if TYPE_CHECKING:
@@ -74,11 +75,29 @@ def write_report(
     for other, found in beside:
         drawn = drawn_events(other, other.path / PLOTS) or draw_events(other, other.path / PLOTS)
         body += _events(other, run.path, drawn, found)
-    page = run.path / REPORT
     title = f'<meta charset="utf-8"><title>{escape(run.name)}</title>'
     head = f'<!doctype html>\n<html lang="en"><head>{title}<style>{STYLE}</style></head>'
-    page.write_text(f"{head}\n<body>\n" + "\n".join(body) + "\n</body></html>\n", encoding="utf-8")
-    return page
+    page = f"{head}\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+    return write_files(run.path, {REPORT: page.encode()})[REPORT]
+
+
+def report_after(run: Run) -> Path:
+    """Write the page of a run that was just finished; arguments and errors as for `write_report`.
+
+    Raises
+    ------
+    BitspikeError
+        There is no room on the disk for it.
+    """
+    try:
+        return write_report(run)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise BitspikeError(
+            f"{error.filename}: cannot be written ({error.strerror}), but the result is complete: free some space, and "
+            f"'bitspike report {run.path}' makes the report"
+        ) from error
 
 
 def _samples(run: Run, score: Score | None) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 
@@ -14,25 +13,21 @@ from pipeline.stage import Stage
 POINTS, FLOOR_DB = 2000, -140.0
 
 
-def draw_responses(chain: Chain, folder: Path, name: str) -> dict[str, Path]:
-    """Draw the response of every filter of a chain as ``<name>-<label>.png``; return the files by purpose.
+def draw_responses(chain: Chain) -> dict[str, bytes]:
+    """Draw the response of every filter of a chain; return the pictures, as PNG, by the filters' labels.
 
     Raises
     ------
     MissingExtraError
         The ``plot`` extra is not installed.
     """
-    from bitspike.generating import write_whole
-
     need_matplotlib()
     drawn = {}
     for label, running in chain.stages.items():
         hz = np.geomspace(running.signal.rate_hz / 1e4, running.signal.rate_hz / 2, POINTS)
         curves = {what: decibels(gain) for what, gain in running.responses(hz).items()}
         if curves:
-            path = folder / f"{name}-{label}.png"
-            write_whole(path, _picture(label, running, hz, curves))
-            drawn[f"response of {label}"] = path
+            drawn[label] = _picture(label, running, hz, curves)
     return drawn
 
 

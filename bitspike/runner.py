@@ -18,8 +18,9 @@ from bitspike.keeper import Keeper
 from bitspike.learning import prepared
 from bitspike.playing import SPEEDS, known, play
 from bitspike.runs import Run
-from bitspike.session import Session, describe_recording
+from bitspike.session import Session, describe_recording, target_for
 from bitspike.stretch import block_frames, stretch
+from bitspike.writing import writing
 from pipeline.blocks import Samples
 from pipeline.chain import Chain, ChainPlan, read_chain
 from pipeline.checks import example_signal
@@ -54,7 +55,7 @@ def replay(
         Name of a packaged chain, a TOML file, or a chain that was read.
     out : str or pathlib.Path, optional
         Folder for the result; ``out/<recording>-<chain>`` unless given. A result that is there already is replaced when the new one
-        is complete; any other folder is refused.
+        is complete; any other folder is refused, and so is the one that is not given where it has the result of another recording.
     start_s, stop_s : float, optional
         Stretch of the recording in seconds; all of it unless given.
     block_ms : float
@@ -90,6 +91,7 @@ def replay(
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     for name, given, choices in (("speed", speed, SPEEDS), ("learn", learn, LEARN), ("on", on, ENGINES)):
         known(name, given, choices)
+    target = target_for(out, recording.path, f"{recording.name}-{plan.name}")
     start, stop = stretch(recording, start_s, stop_s)
     size = block_frames(block_ms, recording.format.rate_hz)
     began = time.perf_counter()
@@ -98,10 +100,9 @@ def replay(
     running = plan.build(recording.format, tables, engines(on))
     warm_up(running, size)
     spent = {"learning_s": learned - began, "warm_up_s": time.perf_counter() - learned}
-    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}"
     about = {"engine": describe(running, on), "block_ms": block_ms, "speed": speed, "learning": learning}
     described, keep = describe_recording(recording, start, stop), partial(Keeper, chain=running, start=start, stop=stop)
-    with Session(described, running, target, start, stop, resume, keep) as session:
+    with writing(target), Session(described, running, target, start, stop, resume, keep) as session:
         timings = play(recording, session, size, recording.format.rate_hz, speed == "1x", progress)
         checksum = recording.checksum()
         manifest = finish(session)

@@ -41,7 +41,7 @@ class Unit:
     group : int
         Channel group.
     channel : int
-        Where its mean waveform is largest.
+        Of this group, where its mean waveform is largest.
     spikes : int
         How many.
     rate_hz : float

@@ -20,6 +20,7 @@ import numpy as np
 
 from bitspike.columns import Columns
 from bitspike.runs import MANIFEST, is_run, partial
+from bitspike.writing import folder_for
 from pipeline.chain import Chain
 from pipeline.errors import BitspikeError
 from pipeline.manifest import Manifest, describe_chain, parse_manifest
@@ -164,6 +165,33 @@ class Session(Generic[K]):
         put_in_place(self.folder, self.target)
 
 
+def target_for(out: str | Path | None, recording: Path, name: str) -> Path:
+    """Return the folder for a result: `out`, or ``out/<name>`` unless given.
+
+    Raises
+    ------
+    BitspikeError
+        None was given, and that folder has what came of another recording, whose file or folder is of the same name.
+    """
+    if out is not None:
+        return Path(out)
+    target = Path("out") / name
+    for folder in (target, partial(target)):
+        before = _recording_of(folder)
+        if before is not None and before.resolve() != recording.resolve():
+            raise BitspikeError(f"{folder}: has the result of {before}, and this is {recording}; choose another folder with --out")
+    return target
+
+
+def _recording_of(folder: Path) -> Path | None:
+    """Return the path of the recording that a run is of; None where there is no run, or none that can be read."""
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"), str(folder))
+    except (OSError, UnicodeDecodeError, BitspikeError):
+        return None
+    return Path(manifest.recording["path"])
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Give a folder to write to that takes the place of `target` when all went well, and is removed when not."""
@@ -171,12 +199,13 @@ def new_folder(target: Path) -> Iterator[Path]:
     folder = partial(target)
     refuse_other(target, folder)
     shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        put_in_place(folder, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder_for(target.parent):
+        try:
+            folder.mkdir()
+            yield folder
+            put_in_place(folder, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_in_place(folder: Path, target: Path) -> None:

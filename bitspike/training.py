@@ -9,8 +9,9 @@ from pathlib import Path
 from bitspike.finishing import write_tables
 from bitspike.learning import fit, learners
 from bitspike.runs import MANIFEST, Run
-from bitspike.session import describe_recording, new_folder
+from bitspike.session import describe_recording, new_folder, target_for
 from bitspike.stretch import stretch
+from bitspike.writing import writing
 from pipeline.chain import ChainPlan, read_chain
 from pipeline.manifest import Manifest, describe_chain
 from sensors.recording import Recording, open_recording
@@ -54,8 +55,8 @@ def train(
         recording = open_recording(recording)
     plan = chain if isinstance(chain, ChainPlan) else read_chain(chain)
     start, stop = stretch(recording, start_s, stop_s)
-    target = Path(out) if out is not None else Path("out") / f"{recording.name}-{plan.name}-trained"
-    with new_folder(target) as folder:
+    target = target_for(out, recording.path, f"{recording.name}-{plan.name}-trained")
+    with writing(target), new_folder(target) as folder:
         began = time.perf_counter()
         built = plan.build(recording.format, fit(plan, recording, start, stop, progress))
         manifest = Manifest(recording=describe_recording(recording, start, stop), chain=describe_chain(built))

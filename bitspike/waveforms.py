@@ -190,10 +190,18 @@ def neighbours(signal: SampleFormat) -> np.ndarray:
     return np.take_along_axis(near, np.argsort(near < 0, axis=1, kind="stable")[:, :most], axis=1)
 
 
-def peak(mean: np.ndarray) -> tuple[Any, Any]:
-    """Return of mean waveforms [units, width, channels] the channel of the largest deflection and its value, [units] each."""
+def peak(mean: np.ndarray, within: np.ndarray) -> tuple[Any, Any]:
+    """Return the channel of the largest deflection of mean waveforms, and its value: [units] each.
+
+    Parameters
+    ----------
+    mean : numpy.ndarray
+        Mean waveforms [units, width, channels].
+    within : numpy.ndarray
+        bool [units, channels]: where to look for it.
+    """
     if not len(mean):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     flat = mean.reshape(len(mean), -1)
-    at = np.abs(flat).argmax(axis=1)
+    at = np.where(within[:, None, :], np.abs(mean), -1).reshape(flat.shape).argmax(axis=1)
     return at % mean.shape[2], np.take_along_axis(flat, at[:, None], axis=1)[:, 0]

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.errors import BitspikeError, MissingExtraError
 from sensors.convert import Conversion, check_floats, conversion_of
+from sensors.openephys import require_whole
 from sensors.source import Recording
 from sensors.stated import Stated
 
@@ -142,6 +143,8 @@ def read_ephys(path: Path, stated: Stated) -> Recording:
     if found is None:
         raise BitspikeError(f"{path}: unknown format; name a SpikeInterface extractor with reader=, or convert it")
     opened, readers = found
+    if readers == ("openephyslegacy",):
+        require_whole(opened)
     table = _extractors(readers[0])
     part = path.name.removesuffix(path.suffix).split(".", 1)[-1] if readers == ("spikeglx",) and path.is_file() else None
     stream = stated.stream or part

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitspike.commands import options as o
-from bitspike.console import Result, command, progress
+from bitspike.console import Result, command, progress, say
+
+if TYPE_CHECKING:
+    from bitspike.runs import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +67,7 @@ def replay(
 
     if plot:
         from bitspike.plots import need_matplotlib
-        from bitspike.report import write_report
+        from bitspike.report import report_after
 
         need_matplotlib()
     file = events_in(recording)
@@ -88,7 +91,8 @@ def replay(
                 resume=resume,
                 progress=advance,
             )
-        page = write_report(found) if plot else None
+        tell_resumed(found, resume)
+        page = report_after(found) if plot else None
         return Result({**event_run_document(found), "report": page}, lambda: [*event_run_summary(found), *report_line(page)])
     source = o.opened(recording, facts)
     with progress(f"replaying {source.name}") as advance:
@@ -106,8 +110,15 @@ def replay(
             resume=resume,
             progress=advance,
         )
-    report = write_report(done) if plot else None
+    tell_resumed(done, resume)
+    report = report_after(done) if plot else None
     return Result({**run_document(done), "report": report}, lambda: [*run_summary(done), *report_line(report)])
+
+
+def tell_resumed(run: Run, asked: bool) -> None:
+    """Say so where a run should be resumed and there was none."""
+    if asked and not run.manifest.run["resumed"]:
+        say(f"{run.path}: there was nothing to resume, so the replay began anew")
 
 
 def refuse_of_events(learn: str, trained: Path | None) -> None:

@@ -140,7 +140,7 @@ def test_full_disk(refused, made, monkeypatch, where):
     monkeypatch.setattr("bitspike.playing.CHECKPOINT_EVERY_NS", 0)
     monkeypatch.setattr(where, full)
     line = refused("replay", made["raw"], "--out", "results/run")
-    assert line == "the disk is full; free some space, or choose another --out"
+    assert line == "results/run: the disk is full; free some space, or write to another disk"
 
 
 def test_what_is_there_is_left_alone(refused, made, tmp_path):

@@ -155,7 +155,7 @@ def test_full_disk(refused, monkeypatch, recording, chain_file, where):
     monkeypatch.setattr("bitspike.playing.CHECKPOINT_EVERY_NS", 0)
     monkeypatch.setattr(where, full)
     line = refused("replay", recording.path, "--chain", chain_file, "--out", "results/run", "--stop", 1)
-    assert line == "the disk is full; free some space, or choose another --out"
+    assert line == "results/run: the disk is full; free some space, or write to another disk"
 
 
 def test_a_disk_that_is_really_full(tmp_path, recording, chain_file):

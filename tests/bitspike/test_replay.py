@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import bitspike.playing as playing
 from bitspike.chains import chosen_chain
+from bitspike.main import run as program
 from bitspike.printed import _full_scale
 from bitspike.runner import replay
 from bitspike.runs import Run
@@ -19,6 +21,7 @@ from bitspike.training import train
 from pipeline.blocks import Samples, Spikes
 from pipeline.chain import parse_chain
 from pipeline.errors import BitspikeError
+from sensors.folder import write_folder
 from sensors.recording import open_recording
 from sensors.source import Recording
 
@@ -150,6 +153,18 @@ def test_units_are_what_their_spikes_make_them(finished, recording, plan):
         assert unit.amplitude_uv == pytest.approx(height * finished.signal.uv_per_count, abs=0.01)
     truth_channels = set(recording.truth.peak_channel.tolist())
     assert truth_channels <= {unit.channel for unit in finished.units}
+
+
+def test_units_stay_in_the_group_that_found_them(recording, plan, tmp_path):
+    """Two groups see the same: each unit is on a channel of the group that its spikes are in."""
+    twice = np.tile(recording.read()[:, :4], 2)
+    write_folder(tmp_path / "twice", recording.format, [twice])
+    found = replay(tmp_path / "twice", plan, tmp_path / "run")
+    group = found.signal.group_of
+    for unit in found.units:
+        channels = found.spikes.channel[found.spikes.unit == unit.unit]
+        assert set(group[channels].tolist()) == {unit.group} == {int(group[unit.channel])}
+    assert {unit.group for unit in found.units} == {0, 1}
 
 
 def test_trained_tables_are_used_again(recording, plan, finished, tmp_path):
@@ -294,6 +309,36 @@ def test_a_damaged_run_is_refused(finished, tmp_path):
 def test_the_default_folder_is_named_after_both(recording, plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert replay(recording, plan, stop_s=0.1).path == Path(tmp_path / "out" / "small-small")
+
+
+def test_the_default_folder_is_of_one_recording(recording, plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("one", "two"):
+        shutil.copytree(recording.path, tmp_path / place / "small")
+    first = replay("one/small", plan, stop_s=0.1)
+    again = replay(tmp_path / "one" / "small", plan, stop_s=0.2)
+    assert (first.path, again.seconds) == (again.path, 0.2)
+    said = r"^out/small-small: has the result of .*one/small, and this is two/small; choose another folder with --out$"
+    with pytest.raises(BitspikeError, match=said):
+        replay("two/small", plan, stop_s=0.1)
+    assert Run(again.path).seconds == 0.2
+    assert replay("two/small", plan, again.path, stop_s=0.1).path == again.path  # as it was said where to
+    again.path.rename(again.path.with_name("small-small.partial"))
+    with pytest.raises(BitspikeError, match=r"^out/small-small.partial: has the result of two/small, and this is one/small"):
+        replay("one/small", plan, stop_s=0.1)
+    train("one/small", plan)
+    with pytest.raises(BitspikeError, match=r"^out/small-small-trained: has the result of one/small, and this is two/small"):
+        train("two/small", plan)
+
+
+def test_it_is_said_that_there_is_nothing_to_resume(recording, chain_file, tmp_path, capsys):
+    command = ["replay", str(recording.path), "--chain", str(chain_file), "--stop", "0.1", "--json", "-o", str(tmp_path / "run")]
+    assert program([*command, "--resume"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["run"]["resumed"] == 0
+    assert err == f"bitspike: {tmp_path}/run: there was nothing to resume, so the replay began anew\n"
+    assert program(command) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_cut_peaks_are_counted_and_the_cure_works(loud, tmp_path):

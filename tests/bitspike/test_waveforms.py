@@ -105,6 +105,9 @@ def test_peak_is_the_largest_deflection():
     mean = np.zeros((2, 5, 3), np.float32)
     mean[0, 2, 1], mean[0, 3, 0] = -9, 8
     mean[1, 4, 2] = 3
-    channel, value = peak(mean)
+    everywhere = np.ones((2, 3), bool)
+    channel, value = peak(mean, everywhere)
     assert (channel.tolist(), value.tolist()) == ([1, 2], [-9, 3])
-    assert len(peak(mean[:0])[0]) == 0
+    assert len(peak(mean[:0], everywhere[:0])[0]) == 0
+    channel, value = peak(mean, np.array([[True, False, True], [True, True, False]]))
+    assert (channel.tolist(), value.tolist()) == ([0, 0], [8, 0])

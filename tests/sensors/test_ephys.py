@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import sys
 import warnings
 from datetime import UTC, datetime
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import BitspikeError, MissingExtraError
+from sensors.openephys import require_whole
 from sensors.recording import open_recording
 
 si = pytest.importorskip("spikeinterface")
@@ -261,6 +265,56 @@ def test_open_ephys(data, node):
     for c in range(16):
         stored = np.fromfile(data / "openephys16" / node / f"100_example-data_CH{c + 1}.continuous", record, offset=1024)
         np.testing.assert_array_equal(x[:, c], stored["x"].ravel())
+
+
+@pytest.fixture
+def node(data, tmp_path):
+    """A copy of a folder in Open Ephys' legacy format, to be damaged."""
+    shutil.copytree(data / "openephys16" / "Record_Node_101", tmp_path / "node", copy_function=shutil.copyfile)
+    (tmp_path / "node").chmod(0o755)
+    return tmp_path / "node"
+
+
+def test_open_ephys_truncated(node):
+    short = node / "100_example-data_CH5.continuous"
+    os.truncate(short, 100_000)
+    says = (
+        f"{short}: is truncated: 100000 bytes, where 100_example-data_CH1.continuous has 270124; copy it again, "
+        "or cut the files of all channels to 98314 bytes"
+    )
+    with pytest.raises(BitspikeError, match=f"^{re.escape(says)}$"):
+        open_recording(node)
+    for file in node.glob("*.continuous"):
+        os.truncate(file, 98_314)
+    assert open_recording(node).frames == 47 * 1024
+    for file in node.glob("*.continuous"):
+        os.truncate(file, 98_000)
+    with pytest.raises(BitspikeError, match=r"CH1.continuous: is truncated: 98000 bytes, which is no whole number of records"):
+        open_recording(node)
+    os.truncate(short, 500)
+    with pytest.raises(BitspikeError, match=r"CH5.continuous: is truncated: 500 bytes, .*; copy it again$"):
+        open_recording(node)
+
+
+def test_open_ephys_without_a_channel(node):
+    gone, index = node / "100_example-data_CH5.continuous", node / "structure.openephys"
+    gone.unlink()
+    with pytest.raises(BitspikeError, match=r"CH5.continuous: is missing, and structure.openephys lists it; copy it again, or"):
+        open_recording(node)
+    index.write_text(index.read_text().replace(gone.name, ""))
+    assert open_recording(node).format.channels == 15
+
+
+def test_open_ephys_recordings_of_one_folder_may_differ_in_length(node):
+    for c in range(1, 17):
+        first = node / f"100_example-data_CH{c}.continuous"
+        second = first.with_stem(f"{first.stem}_2")
+        shutil.copyfile(first, second)
+        os.truncate(second, 98_314)
+    require_whole(node)
+    os.truncate(second, 96_244)
+    with pytest.raises(BitspikeError, match=r"CH16_2.continuous: is truncated"):
+        require_whole(node)
 
 
 def test_open_ephys_folder_of_nodes(data):
