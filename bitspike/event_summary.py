@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bitspike.printed import grid, listed, number
+from bitspike.printed import grid, listed, number, place
 from sensors.events.source import DAMAGE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def event_run_summary(run: EventRun) -> list[RenderableType]:
     """Return what a person wants to know of a run of events: what each filter kept, particles, rates and latency."""
     rows = filter_rows(run)
     lines: list[RenderableType] = [grid("Events", FILTERS, rows)] if rows else []
-    return [*lines, listed([*event_facts(run), ("result", str(run.path))])]
+    return [*lines, listed([*event_facts(run), ("result", place(run.path))])]
 
 
 def filter_rows(run: EventRun) -> list[list[Any]]:

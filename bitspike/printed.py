@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import RenderableType
 
     from bitspike.runs import Run
@@ -91,7 +90,7 @@ def run_summary(run: Run) -> list[RenderableType]:
             f"{manifest.run['block_ms']:g} ms blocks: 99 % within {block['p99']:,.0f} µs, worst {block['worst']:,.0f} µs{late}",
         ),
         ("dropped data", f"{counts['lost_frames']:,} frames" if counts["lost_frames"] else "none"),
-        ("result", str(run.path)),
+        ("result", place(run.path)),
     ]
     if counts.get("at_full_scale"):
         pairs.insert(-1, ("full scale", _full_scale(run)))
@@ -122,14 +121,20 @@ def training_summary(run: Run) -> list[RenderableType]:
         ("recording", f"{recording['path']}: {plural(recording['channels'], 'channel')}, {run.seconds:.2f} s"),
         ("chain", run.manifest.chain["name"]),
         ("learned", "; ".join(learned)),
-        ("result", str(run.path)),
+        ("result", place(run.path)),
     ]
     return [listed(pairs)]
 
 
+def place(path: Path) -> str:
+    """Return a path as it is said from here: below this folder without what leads to it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def report_line(report: Path | None) -> list[RenderableType]:
     """Return a line that says where a report is, if there is one."""
-    return [listed([("report", str(report))])] if report else []
+    return [listed([("report", place(report))])] if report else []
 
 
 def score_summary(score: Score) -> list[RenderableType]:
