@@ -13,7 +13,7 @@ from bitspike.event_plots import draw_beside, draw_events, drawn_events
 from bitspike.event_runs import EventRun
 from bitspike.event_summary import FILTERS, event_facts, filter_rows
 from bitspike.plots import draw_all
-from bitspike.printed import number
+from bitspike.printed import number, plural
 from bitspike.runs import Run, Unit
 from bitspike.writing import NO_ROOM, write_files
 from pipeline.errors import BitspikeError
@@ -137,7 +137,10 @@ def _about(run: Run) -> list[tuple[str, Any]]:
     recording, timings = manifest.recording, manifest.timings
     return [
         ("recording", f"{recording['path']} ({recording['format']})"),
-        ("signal", f"{recording['channels']} channels at {recording['rate_hz']:g} Hz, {manifest.counts['seconds']:.2f} s"),
+        (
+            "signal",
+            f"{plural(recording['channels'], 'channel')} at {recording['rate_hz']:g} Hz, {manifest.counts['seconds']:.2f} s",
+        ),
         ("chain", f"{manifest.chain['name']}: {manifest.chain['description']}"),
         ("speed", f"{number(float(timings['times_real_time']))} times real time on {manifest.run['engine']}"),
         ("worst block", f"{timings['block_us']['worst']:,.0f} µs for {manifest.run['block_ms']:g} ms"),

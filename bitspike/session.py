@@ -20,7 +20,7 @@ import numpy as np
 
 from bitspike.columns import Columns
 from bitspike.runs import MANIFEST, is_run, partial
-from bitspike.writing import folder_for
+from bitspike.writing import folder_for, make_folder
 from pipeline.chain import Chain
 from pipeline.errors import BitspikeError
 from pipeline.manifest import Manifest, describe_chain, parse_manifest
@@ -106,7 +106,7 @@ class Session(Generic[K]):
         if self._new:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            self.folder.mkdir(parents=True)
+            make_folder(self.folder, self.target)
             (self.folder / MANIFEST).write_text(self.manifest.to_json(), encoding="utf-8")
         else:
             plain, arrays = self._interrupted()
@@ -201,7 +201,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     with folder_for(target.parent):
         try:
-            folder.mkdir()
+            make_folder(folder, target)
             yield folder
             put_in_place(folder, target)
         finally:

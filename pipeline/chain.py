@@ -26,7 +26,7 @@ import re
 import struct
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -79,6 +79,7 @@ class ChainPlan:
     max_channels: int
     steps: tuple[Step, ...]
     text: str = ""
+    where: str = ""  # it is written, for messages
 
     def build(self, signal: Format, tables: dict[str, np.ndarray] | None = None, engine: Where = HOST) -> Chain:
         """Design every stage for a recording's format; see `Chain`."""
@@ -120,7 +121,10 @@ class Chain:
         for step in plan.steps:
             ready = None if tables is None else tables.get(step.label)
             there = engine(step.stage) if callable(engine) else engine
-            built = step.stage(step.parameters, formats[step.sources[0]], ready, there)
+            try:
+                built = step.stage(step.parameters, formats[step.sources[0]], ready, there)
+            except BitspikeError as error:
+                raise BitspikeError(f"{plan.where or f'chain {plan.name}'}: {error}") from None
             self.stages[step.label] = built
             formats[step.label] = built.output
         self.formats = formats
@@ -261,7 +265,7 @@ def parse_chain(text: str, name: str = "chain", where: str = "") -> ChainPlan:
     except tomllib.TOMLDecodeError as error:
         raise BitspikeError(f"{where}: not TOML: {error}") from None
     try:
-        return _plan(document, name, text)
+        return replace(_plan(document, name, text), where=where)
     except BitspikeError as error:
         raise BitspikeError(f"{where}: {error}") from None
 

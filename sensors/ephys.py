@@ -8,6 +8,7 @@ Signed 16-bit samples stay as they are, unsigned ones lose half of their range, 
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ NAMES = {
     "binaryfolder": "spikeinterface binary",
     "zarr": "spikeinterface zarr",
 }
+STUMBLES = (ArithmeticError, EOFError, LookupError, OSError, TypeError, ValueError, struct.error)  # over what they do not look at
 MOST_GAINS = 4.0  # how far apart the gains of channels may be before a common one would cost more than two bits
 
 
@@ -174,11 +176,19 @@ def _extractors(reader: str) -> dict[str, Callable[..., Any]]:
 def _refusal(path: Path, reader: str, error: Exception) -> BitspikeError:
     """Return one line that says why an extractor gave up."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, ImportError):
-        return BitspikeError(f"{path}: {NAMES.get(reader, reader)} needs the package {error.name or text}; install it")
+    if isinstance(error, ImportError) or text.startswith("Requires "):
+        package = getattr(error, "name", None) or text.removeprefix("Requires ")
+        return BitspikeError(f"{path}: {NAMES.get(reader, reader)} needs the package {package}; install it")
     if isinstance(error, KeyError):
         text = f"its header lacks {text}"
-    return BitspikeError(f"{path}: not readable as {NAMES.get(reader, reader)}: {text[:300]}")
+    name, text = NAMES.get(reader, reader), text[:200]
+    if "electrical_series_path" in text or "not found in the NWB file" in text:
+        return BitspikeError(f"{path}: stream: give stream=, one of its electrical series ({text})")
+    if isinstance(error, STUMBLES):
+        return BitspikeError(
+            f"{path}: truncated or damaged, or no {name} recording ({text}); copy it again, or name another extractor with reader="
+        )
+    return BitspikeError(f"{path}: not readable as {name}: {text}")
 
 
 def _open(extractor: Callable[..., Any], reader: str, path: Path, stream: str | None) -> Any:

@@ -193,11 +193,12 @@ def _chain(chain: Chain) -> Result:
 
 def designed_for(signal: Any) -> str:
     """Return a format in words."""
+    from bitspike.printed import plural
     from pipeline.blocks import EventFormat
 
     if isinstance(signal, EventFormat):
         return f"an event camera of {signal.width} x {signal.height} pixels"
-    return f"{signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"
+    return f"{plural(signal.channels, 'channel')} at {signal.rate_hz:g} Hz, {signal.bits} bits"
 
 
 def _found(stage: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def tables(
 
 
 def _lines(made: Firmware) -> list[RenderableType]:
-    from bitspike.printed import grid, listed
+    from bitspike.printed import grid, listed, plural
     from firmware.event_generate import GeneratedEvents
 
     found, generated = made.stages(), made.generated
@@ -94,7 +94,7 @@ def _lines(made: Firmware) -> list[RenderableType]:
         made_for = f"{signal.width} x {signal.height} pixels, of a camera that sends {generated.decoder.upper()}"
         unit, takes = "events", f"{name}_decode for the camera's bytes or {name}_process for events"
     else:
-        made_for = f"{signal.channels} channels at {signal.rate_hz:g} Hz, {signal.bits} bits"
+        made_for = f"{plural(signal.channels, 'channel')} at {signal.rate_hz:g} Hz, {signal.bits} bits"
         unit, takes = "frames", f"{name}_process for each block"
     about: list[tuple[str, Any]] = [
         ("chain", f"{chain}, for {made_for}"),

@@ -76,14 +76,14 @@ def verify(
 
 
 def _lines(found: Verification) -> list[RenderableType]:
-    from bitspike.printed import grid, listed, number
+    from bitspike.printed import grid, listed, number, plural
     from pipeline.blocks import EventFormat
 
     signal = found.signal
     if isinstance(signal, EventFormat):
         given = f"{found.frames:,} events of {signal.width} x {signal.height} pixels"
     else:
-        given = f"{found.frames:,} frames of {signal.channels} channels at {signal.rate_hz:g} Hz"
+        given = f"{plural(found.frames, 'frame')} of {plural(signal.channels, 'channel')} at {signal.rate_hz:g} Hz"
     rows = [[t.label, t.stage, t.engine, t.samples, t.differences] for t in found.tallies]
     about: list[tuple[str, Any]] = [
         ("chain", found.chain),

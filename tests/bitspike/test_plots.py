@@ -14,6 +14,7 @@ from bitspike.runner import replay
 from bitspike.runs import Run
 from bitspike.scoring import score
 from pipeline.chain import read_chain
+from sensors.recording import open_recording
 
 pytest.importorskip("matplotlib")
 
@@ -51,6 +52,12 @@ def test_waveforms_show_each_units_mean(finished, figure):
         unit, channel = map(int, re.match(r"unit (\d+), channel (\d+)", axes.get_title(loc="left") or axes.get_title()).groups())
         mean = finished.templates[unit, :, channel] * finished.signal.uv_per_count
         assert any(np.array_equal(line.get_ydata(), mean) for line in axes.lines)
+
+
+def test_one_channel_is_one(loud, tmp_path):
+    np.save(tmp_path / "one.npy", loud.read()[:24_000, :1])
+    run = replay(open_recording(tmp_path / "one.npy", rate_hz=24_000), read_chain("probe"), tmp_path / "run")
+    assert "<dd>1 channel at 24000 Hz, 1.00 s</dd>" in write_report(run).read_text()
 
 
 def test_raster_has_every_spike(finished, figure):

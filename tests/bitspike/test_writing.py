@@ -85,6 +85,14 @@ def test_folders_that_cannot_be(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no folders: /proc")
+def test_where_no_folder_can_be(refused, recording, chain_file):
+    line = "/proc/x: cannot be written (No such file or directory); choose another folder"
+    for command in ("replay", "train"):
+        assert refused(command, recording.path, "--chain", chain_file, "-o", "/proc/x") == line
+    assert refused("tables", "psoc68", "-o", "/proc/x") == line
+
+
 def test_exports(refused, full, finished):
     pytest.importorskip("pynwb")
     full("pynwb.NWBHDF5IO.write", RuntimeError(OF_HDF5))

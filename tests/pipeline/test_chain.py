@@ -104,6 +104,15 @@ def test_a_chain_without_a_learner_cannot_be_trained():
         train(parse_chain('[[stage]]\nname = "bandpass"'), example_format(), list)
 
 
+def test_what_cannot_be_designed_names_the_chain():
+    text, signal = '[[stage]]\nname = "bandpass"\nhigh_hz = 9000', example_format(2, 15_000.0)
+    says = "stage bandpass: high_hz = 9000 must be below half the sampling rate"
+    with pytest.raises(BitspikeError, match=f"^here/mine.toml: {says}"):
+        parse_chain(text, "mine", "here/mine.toml").build(signal)
+    with pytest.raises(BitspikeError, match=f"^chain mine: {says}"):
+        parse_chain(text, "mine").build(signal)
+
+
 @pytest.mark.parametrize("name", packaged_chains())
 def test_packaged_chains_build_for_common_rates(name):
     if read_chain(name).sensor == "events":

@@ -135,6 +135,8 @@ def test_nwb(tmp_path):
     )
     with pynwb.NWBHDF5IO(tmp_path / "a.nwb", "w") as file:
         file.write(nwb)
+    with pytest.raises(BitspikeError, match=r"a.nwb: stream: give stream=, one of its electrical series \(.*acquisition/raw"):
+        open_recording(tmp_path / "a.nwb", stream="other")
     recording = open_recording(tmp_path / "a.nwb")
     assert (recording.source_format, recording.format.rate_hz) == ("nwb", 25000)
     assert recording.format.uv_per_count == pytest.approx(0.5)
@@ -240,12 +242,26 @@ def test_reader_by_name(tmp_path):
 @pytest.mark.parametrize("name", ["a.rhd", "a.ns5", "a.edf", "a.plx", "a.nwb", "a.h5", "a.rec"])
 def test_damaged_files_give_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(b"this is no recording " * 50)
-    with pytest.raises(BitspikeError, match=f"{name}: (not |unknown|.* needs the package)") as caught:
+    with pytest.raises(BitspikeError, match=f"{name}: (not |unknown|truncated or damaged|.* needs the package)") as caught:
         open_recording(tmp_path / name)
     assert "\n" not in str(caught.value)
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(BitspikeError, match=f"{name}: is empty"):
         open_recording(tmp_path / name)
+
+
+def test_junk_blackrock(tmp_path):
+    (tmp_path / "a.ns5").write_bytes(b"\x94" * 5000)
+    says = r"a.ns5: truncated or damaged, or no blackrock recording \('utf-8' codec .*\); copy it again, or name another extractor"
+    with pytest.raises(BitspikeError, match=says):
+        open_recording(tmp_path / "a.ns5")
+
+
+@pytest.mark.parametrize("size", [100, 9000, 500_001])
+def test_truncated_intan(data, tmp_path, size):
+    (tmp_path / "a.rhd").write_bytes((data / "intan64" / "sample.rhd").read_bytes()[:size])
+    with pytest.raises(BitspikeError, match=r"a.rhd: truncated or damaged, or no intan recording \(.*\); copy it again, or name"):
+        open_recording(tmp_path / "a.rhd")
 
 
 def test_missing_extra(tmp_path, monkeypatch):
