@@ -21,6 +21,7 @@ from benchmarks.detection import count
 from benchmarks.material import trained, truth_of
 from benchmarks.peers import as_spikeinterface
 from benchmarks.timing import pin
+from bitspike.scoring import score_spikeinterface
 from pipeline.chain import read_chain
 from sensors.recording import Recording, open_recording
 
@@ -31,7 +32,6 @@ PEERS: dict[str, dict[str, Any]] = {
     "mountainsort5": {},
     "simple": {},
 }
-AGREE_MS = 0.4
 BLOCK_MS = 10
 
 
@@ -88,19 +88,8 @@ def _peer(name: str, recording: Recording) -> dict[str, Any]:
 
 def score(recording: Recording, sample: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
     """Return the number of units, and the accuracy of every true unit as SpikeInterface counts it."""
-    from spikeinterface.comparison import compare_sorter_to_ground_truth
-    from spikeinterface.core import NumpySorting
-
-    truth, rate_hz = truth_of(recording), recording.format.rate_hz
-    kept = unit >= 0
-    true = NumpySorting.from_samples_and_labels([truth.sample], [truth.unit], rate_hz)
-    tested = NumpySorting.from_samples_and_labels([sample[kept]], [unit[kept]], rate_hz)
-    performance = compare_sorter_to_ground_truth(true, tested, delta_time=AGREE_MS, exhaustive_gt=True).get_performance()
-    return {
-        "units": len(tested.unit_ids),
-        "true_units": [int(u) for u in true.unit_ids],
-        "accuracy": [float(performance["accuracy"][u]) for u in true.unit_ids],
-    }
+    accuracy = score_spikeinterface(truth_of(recording), sample, unit, recording.format.rate_hz)
+    return {"units": len(np.unique(unit[unit >= 0])), "true_units": list(accuracy), "accuracy": list(accuracy.values())}
 
 
 def _line(error: Exception) -> str:

@@ -8,20 +8,22 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-from benchmarks.detection import GOOD_SNR, Counts
 from benchmarks.material import NOISES_UV, ROOT, SEEDS, dense_recording, single_recording, truth_of
 from benchmarks.results import Part, Requirement, Table
 from benchmarks.sorters import OURS, PEERS
 from benchmarks.timing import CORES
+from bitspike.scoring import GOOD_SNR, Detection
 from sensors.recording import Recording
 
 ORDER = ("mountainsort5", "tridesclous2", "spykingcircus2", "simple", *OURS)  # longest first
+FAILED = (1, 0, 0)  # what a sorter that fails counts as: one spike, missed
 KNOWN_CELL = 0.944  # best published figure
 
 Results = dict[str, list[dict[str, Any]]]
@@ -82,8 +84,8 @@ def detection(part: Part, recordings: list[Recording], found: Results, seconds: 
     rows = []
     for name in OURS:
         for kind, words in (("detected", "after exclusion"), ("sorted", "after sorting")):
-            counts = [Counts(*result[kind]) if kind in result else Counts(1, 0, 0) for result in found[name]]
-            total = sum(counts[1:], counts[0])
+            counts = [Detection(*result.get(kind, FAILED)) for result in found[name]]
+            total = Detection(*np.sum([astuple(one) for one in counts], axis=0).tolist())
             rows.append([name, words, total.true, total.true - total.found, total.false, total.f1, min(one.f1 for one in counts)])
             if kind == "detected":
                 part.requirements.append(
