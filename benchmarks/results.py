@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 PACKAGES = (
     "numpy",
@@ -103,6 +106,11 @@ def number(value: Any) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value == 0 or abs(value) < 0.1 else f"{value:.4g}" if abs(value) < 1 else f"{value:.1f}"
+
+
+def mean(values: Sequence[float] | np.ndarray) -> float:
+    """Return the mean; NaN of nothing."""
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def about(command: str) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def _peer(name: str, recording: Recording) -> dict[str, Any]:
     set_global_job_kwargs(n_jobs=1, progress_bar=False, chunk_duration="1s")
     traces = as_spikeinterface(recording.read(), recording.format)
     with tempfile.TemporaryDirectory() as folder:
-        traces = traces.save(folder=Path(folder) / "recording", verbose=False)
+        whole = f"{recording.seconds}s"  # in one piece: all of the memory is looked through for garbage after each
+        traces = traces.save(folder=Path(folder) / "recording", verbose=False, chunk_duration=whole)
         began = time.perf_counter()
         found = run_sorter(name, traces, folder=Path(folder) / "sorting", verbose=False, raise_error=True, **PEERS[name])
         seconds = time.perf_counter() - began
