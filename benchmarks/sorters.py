@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmarks.material import trained, truth_of
 from benchmarks.peers import as_spikeinterface
 from benchmarks.timing import pin
 from bitspike.scoring import score_spikeinterface
-from pipeline.chain import read_chain
+from pipeline.chain import Chain, read_chain
 from sensors.recording import Recording, open_recording
 
 OURS = {"bitspike psoc68": "psoc68", "bitspike probe": "probe"}
@@ -56,19 +57,27 @@ def _ours(chain: str, recording: Recording) -> dict[str, Any]:
     learned = time.perf_counter()
     final = running.plan.steps[-1].label
     (detector,) = (step.sources[1] for step in running.plan.steps if step.label == final)
-    blocks = recording.blocks(round(BLOCK_MS * recording.format.rate_hz / 1000))
-    outputs = [running.process(block) for block in blocks]
-    outputs.append(running.finish())
+    outputs = streamed(running, recording)
     done = time.perf_counter()
     result: dict[str, Any] = {"seconds": done - began, "learning_s": learned - began}
     for kind, label in (("detected", detector), ("sorted", final)):
-        sample = np.concatenate([one[label].sample for one in outputs])
-        channel = np.concatenate([one[label].channel for one in outputs])
+        sample, channel = ascending(outputs, label, "channel")
         counts = count(truth_of(recording), recording.format, sample, channel)
         result[kind] = [counts.true, counts.found, counts.false]
-    unit = np.concatenate([one[final].unit for one in outputs])
+    return {**result, **score(recording, *ascending(outputs, final, "unit"))}
+
+
+def streamed(running: Chain, recording: Recording) -> list[Mapping[str, Any]]:
+    """Return what a chain makes of a recording, in blocks of 10 ms."""
+    blocks = recording.blocks(round(BLOCK_MS * recording.format.rate_hz / 1000))
+    return [*map(running.process, blocks), running.finish()]
+
+
+def ascending(outputs: list[Mapping[str, Any]], label: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return frame and another column of the spikes that a stage gave, in order of time."""
+    sample, other = (np.concatenate([getattr(one[label], name) for one in outputs]) for name in ("sample", column))
     order = np.argsort(sample, kind="stable")
-    return {**result, **score(recording, sample[order], unit[order])}
+    return sample[order], other[order]
 
 
 def _peer(name: str, recording: Recording) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.material import NOISES_UV, ROOT, SEEDS, dense_recording, single_recording, truth_of
+from benchmarks import resynthesis
+from benchmarks.material import MISSING, NOISES_UV, ROOT, SEEDS, data_folder, dense_recording, single_recording, truth_of
 from benchmarks.results import Part, Requirement, Table, mean
 from benchmarks.sorters import OURS, PEERS
 from benchmarks.timing import CORES
@@ -41,6 +41,7 @@ def measure(quick: bool) -> Part:
     detection(part, dense, everyone, seconds)
     sorting(part, dense, everyone, seconds)
     singles(part, single, {name: rows[1 + len(dense) :] for name, rows in found.items()})
+    resynthesis.measure(part, quick)
     known_cell(part)
     return part
 
@@ -165,9 +166,9 @@ def singles(part: Part, recordings: dict[int, list[Recording]], found: Results) 
 
 def known_cell(part: Part) -> None:
     """Report how well the cell that was recorded from inside is told from the others, where the data are there."""
-    folder = Path(os.environ.get("BITSPIKE_DATA", "")) / "neural" / "hc1_d533101"
-    if not os.environ.get("BITSPIKE_DATA") or not folder.is_dir():
-        words, right, accuracy = "The data are not here: set BITSPIKE_DATA.", float("nan"), float("nan")
+    folder = data_folder("hc1_d533101")
+    if folder is None:
+        words, right, accuracy = MISSING, float("nan"), float("nan")
     else:
         words = "2491 spikes on a tetrode, 786 of them of a cell that was recorded from inside as well; no label is used."
         right, accuracy = _tell_apart(folder / "d533101.mat")

@@ -29,7 +29,7 @@ def test_f1_is_brute_force(seed, signal):
     unit = rng.integers(0, 4, spikes).astype(np.int32)
     home = rng.permutation(4).astype(np.int32)
     truth = Truth(np.sort(rng.integers(0, 800, spikes)), unit, home, SNR, np.ones(4))
-    sample, channel = rng.integers(0, 800, detections), rng.integers(0, 4, detections)
+    sample, channel = np.sort(rng.integers(0, 800, detections)), rng.integers(0, 4, detections)
     missed = found = 0
     for t, u in zip(truth.sample, unit, strict=True):
         if SNR[u] >= 5:
@@ -46,8 +46,8 @@ def test_f1_is_brute_force(seed, signal):
 
 def test_cases_by_hand():
     truth = Truth(np.array([100, 200, 300]), np.array([0, 1, 2], np.int32), np.array([0, 1, 2, 3], np.int32), SNR, np.ones(4))
-    sample = np.array([300, 112, 213, 100])  # of a weak unit: not false, nor counted as found; 12 frames late; 13; other group
-    counted = count(truth, SIGNAL, sample, np.array([2, 1, 1, 3]))
+    sample = np.array([100, 112, 213, 300])  # other group; 12 frames late; 13; of a weak unit: neither false nor counted as found
+    counted = count(truth, SIGNAL, sample, np.array([3, 1, 1, 2]))
     assert (counted.true, counted.found, counted.false) == (2, 1, 2)
     assert counted.f1 == 2 / (2 + 1 + 2)
 
