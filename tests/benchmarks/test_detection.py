@@ -1,4 +1,4 @@
-"""What decides whether a requirement is reached: the count of detections against brute force, and the verdict."""
+"""The count of detections against brute force."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks.detection import count
-from benchmarks.results import Requirement
 from pipeline.blocks import SampleFormat
 from sensors.truth import Truth
 
@@ -50,20 +49,3 @@ def test_cases_by_hand():
     counted = count(truth, SIGNAL, sample, np.array([3, 1, 1, 2]))
     assert (counted.true, counted.found, counted.false) == (2, 1, 2)
     assert counted.f1 == 2 / (2 + 1 + 2)
-
-
-@pytest.mark.parametrize(
-    ("figure", "at_least", "reached"),
-    [
-        (0.97, True, True),
-        (0.96, True, False),
-        (0.97, False, False),
-        (0.96, False, True),
-        (np.nan, True, False),
-        (np.nan, False, False),
-    ],
-)
-def test_verdicts(figure, at_least, reached):
-    requirement = Requirement("a figure", figure, 0.97, at_least=at_least)
-    assert requirement.reached == reached
-    assert str(requirement).startswith("PASS " if reached else "MISSED ")
