@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from sensors.folder import is_folder
 from sensors.neural_simulator import simulate_neural
 from sensors.recording import Recording, open_recording
 from sensors.truth import Truth
+from sensors.waveclus_benchmark import SpikeTrains, resynthesise
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "benchmarks"
@@ -22,6 +26,7 @@ RATE_HZ = 24_000
 SEEDS = (101, 102, 103)  # of the recordings that accuracy is measured on: nothing was ever tuned on these
 SPEED_SEED = 201
 NOISES_UV = (5, 10, 15, 20)
+MISSING = "The data are not here: set BITSPIKE_DATA."
 
 FRONT = """
 [[stage]]
@@ -43,13 +48,18 @@ radius_um = 75
 """
 
 
-def simulated(name: str, **parameters: Any) -> Recording:
-    """Return a simulated recording, kept under `name` from run to run."""
+def kept(name: str, make: Callable[[Path], object]) -> Recording:
+    """Return a recording that is made when first needed, and kept under `name` from run to run."""
     path = FOLDER / "recordings" / name
     if not is_folder(path):
         shutil.rmtree(path, ignore_errors=True)
-        simulate_neural(path, **parameters)
+        make(path)
     return open_recording(path)
+
+
+def simulated(name: str, **parameters: Any) -> Recording:
+    """Return a simulated recording."""
+    return kept(name, partial(simulate_neural, **parameters))
 
 
 def speed_recording() -> Recording:
@@ -66,6 +76,18 @@ def single_recording(seed: int, noise_uv: int, seconds: float) -> Recording:
     """Return one channel with three cells."""
     name = f"single-{seed}-{noise_uv}-{seconds:g}"
     return simulated(name, channels=1, units=3, layout="wires", noise_uv=float(noise_uv), seconds=seconds, seed=seed)
+
+
+def resynthesised(trains: SpikeTrains) -> Recording:
+    """Return shapes and noise of our own on the true spike trains of a wave_clus file."""
+    return kept(f"resynthesis-{trains.name}-{SEEDS[0]}", partial(resynthesise, trains, seed=SEEDS[0]))
+
+
+def data_folder(name: str) -> Path | None:
+    """Return a folder of neural data that came from elsewhere; None where it is not there."""
+    data = os.environ.get("BITSPIKE_DATA")
+    folder = Path(data or "") / "neural" / name
+    return folder if data and folder.is_dir() else None
 
 
 def truth_of(recording: Recording) -> Truth:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 PACKAGES = (
     "numpy",
@@ -25,6 +28,7 @@ PACKAGES = (
     "eventcv",
     "tonic",
 )
+WHOLE, LONGEST_S = "Whole run of the benchmarks", 900.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,11 @@ def number(value: Any) -> str:
     return f"{value:.3g}" if value == 0 or abs(value) < 0.1 else f"{value:.4g}" if abs(value) < 1 else f"{value:.1f}"
 
 
+def mean(values: Sequence[float] | np.ndarray) -> float:
+    """Return the mean; NaN of nothing."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
 def about(command: str) -> dict[str, Any]:
     """Return what a reader must know to repeat a run."""
     versions = {"python": platform.python_version(), "bitspike": metadata.version("bitspike")}
@@ -148,10 +157,23 @@ def read_json(path: Path) -> tuple[dict[str, Any], dict[str, Part]]:
     return document, parts
 
 
+def total_s(parts: dict[str, Part]) -> float:
+    """Return the seconds of all parts."""
+    return sum(part.seconds for part in parts.values())
+
+
+def verdicts(facts: dict[str, Any], parts: dict[str, Part]) -> list[Requirement]:
+    """Return all requirements: those of the parts, and of a whole run at once that of its time."""
+    every = [one for part in parts.values() for one in part.requirements]
+    return every + [Requirement(WHOLE, total_s(parts), LONGEST_S, "s", at_least=False)] * bool(facts.get("whole"))
+
+
 def markdown(facts: dict[str, Any], parts: dict[str, Part]) -> str:
     """Return all parts as one document."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    reached = [one.reached for part in parts.values() for one in part.requirements]
+    required = verdicts(facts, parts)
+    whole = "".join(f"\n- {one}\n" for one in required if one.what == WHOLE)
+    seconds = ", ".join(f"{name} {part.seconds:.0f}" for name, part in parts.items())
     again = f"; measured again by themselves since: {', '.join(facts['again'])}" if facts.get("again") else ""
     head = f"""# Benchmarks
 
@@ -160,6 +182,8 @@ Versions: {versions}.
 
 Figures of different software stand beside each other only where they come from the same data in the same run. Speeds are medians
 over interleaved rounds, so that whatever else the machine does hits all alike. "Times real time" is the length of the signal over
-the time that it takes. Of the {len(reached)} requirements {sum(reached)} are reached.
-"""
+the time that it takes. Of the {len(required)} requirements {sum(one.reached for one in required)} are reached.
+
+Seconds of each part: {seconds}; {total_s(parts):.0f} in all.
+{whole}"""
     return head + "\n" + "\n".join(part.markdown() for part in parts.values())

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from benchmarks.detection import count
 from benchmarks.material import trained, truth_of
 from benchmarks.peers import as_spikeinterface
 from benchmarks.timing import pin
-from pipeline.chain import read_chain
+from bitspike.scoring import score_spikeinterface
+from pipeline.chain import Chain, read_chain
 from sensors.recording import Recording, open_recording
 
 OURS = {"bitspike psoc68": "psoc68", "bitspike probe": "probe"}
@@ -31,7 +33,6 @@ PEERS: dict[str, dict[str, Any]] = {
     "mountainsort5": {},
     "simple": {},
 }
-AGREE_MS = 0.4
 BLOCK_MS = 10
 
 
@@ -56,19 +57,27 @@ def _ours(chain: str, recording: Recording) -> dict[str, Any]:
     learned = time.perf_counter()
     final = running.plan.steps[-1].label
     (detector,) = (step.sources[1] for step in running.plan.steps if step.label == final)
-    blocks = recording.blocks(round(BLOCK_MS * recording.format.rate_hz / 1000))
-    outputs = [running.process(block) for block in blocks]
-    outputs.append(running.finish())
+    outputs = streamed(running, recording)
     done = time.perf_counter()
     result: dict[str, Any] = {"seconds": done - began, "learning_s": learned - began}
     for kind, label in (("detected", detector), ("sorted", final)):
-        sample = np.concatenate([one[label].sample for one in outputs])
-        channel = np.concatenate([one[label].channel for one in outputs])
+        sample, channel = ascending(outputs, label, "channel")
         counts = count(truth_of(recording), recording.format, sample, channel)
         result[kind] = [counts.true, counts.found, counts.false]
-    unit = np.concatenate([one[final].unit for one in outputs])
+    return {**result, **score(recording, *ascending(outputs, final, "unit"))}
+
+
+def streamed(running: Chain, recording: Recording) -> list[Mapping[str, Any]]:
+    """Return what a chain makes of a recording, in blocks of 10 ms."""
+    blocks = recording.blocks(round(BLOCK_MS * recording.format.rate_hz / 1000))
+    return [*map(running.process, blocks), running.finish()]
+
+
+def ascending(outputs: list[Mapping[str, Any]], label: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return frame and another column of the spikes that a stage gave, in order of time."""
+    sample, other = (np.concatenate([getattr(one[label], name) for one in outputs]) for name in ("sample", column))
     order = np.argsort(sample, kind="stable")
-    return {**result, **score(recording, sample[order], unit[order])}
+    return sample[order], other[order]
 
 
 def _peer(name: str, recording: Recording) -> dict[str, Any]:
@@ -78,7 +87,8 @@ def _peer(name: str, recording: Recording) -> dict[str, Any]:
     set_global_job_kwargs(n_jobs=1, progress_bar=False, chunk_duration="1s")
     traces = as_spikeinterface(recording.read(), recording.format)
     with tempfile.TemporaryDirectory() as folder:
-        traces = traces.save(folder=Path(folder) / "recording", verbose=False)
+        whole = f"{recording.seconds}s"  # in one piece: all of the memory is looked through for garbage after each
+        traces = traces.save(folder=Path(folder) / "recording", verbose=False, chunk_duration=whole)
         began = time.perf_counter()
         found = run_sorter(name, traces, folder=Path(folder) / "sorting", verbose=False, raise_error=True, **PEERS[name])
         seconds = time.perf_counter() - began
@@ -88,19 +98,8 @@ def _peer(name: str, recording: Recording) -> dict[str, Any]:
 
 def score(recording: Recording, sample: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
     """Return the number of units, and the accuracy of every true unit as SpikeInterface counts it."""
-    from spikeinterface.comparison import compare_sorter_to_ground_truth
-    from spikeinterface.core import NumpySorting
-
-    truth, rate_hz = truth_of(recording), recording.format.rate_hz
-    kept = unit >= 0
-    true = NumpySorting.from_samples_and_labels([truth.sample], [truth.unit], rate_hz)
-    tested = NumpySorting.from_samples_and_labels([sample[kept]], [unit[kept]], rate_hz)
-    performance = compare_sorter_to_ground_truth(true, tested, delta_time=AGREE_MS, exhaustive_gt=True).get_performance()
-    return {
-        "units": len(tested.unit_ids),
-        "true_units": [int(u) for u in true.unit_ids],
-        "accuracy": [float(performance["accuracy"][u]) for u in true.unit_ids],
-    }
+    accuracy = score_spikeinterface(truth_of(recording), sample, unit, recording.format.rate_hz)
+    return {"units": len(np.unique(unit[unit >= 0])), "true_units": list(accuracy), "accuracy": list(accuracy.values())}
 
 
 def _line(error: Exception) -> str:

@@ -49,13 +49,17 @@ def _counts(a, a_from, b, b_from, tolerance, counts):  # type: ignore[no-untyped
 
 
 @kernel
-def _any_near(a, b, tolerance, near):  # type: ignore[no-untyped-def]
-    """Set near[i] where any b lies within the tolerance of a[i]; both ascending; return how many are."""
-    j = found = 0
+def _any_near(a, a_channel, b, b_channel, reach, tolerance, near):  # type: ignore[no-untyped-def]
+    """Set near[i] where any b in reach lies within the tolerance of a[i]; both ascending; return how many are."""
+    first = found = 0
     for i in range(len(a)):
-        while j < len(b) and b[j] < a[i] - tolerance:
+        while first < len(b) and b[first] < a[i] - tolerance:
+            first += 1
+        j = first
+        near[i] = False
+        while not near[i] and j < len(b) and b[j] <= a[i] + tolerance:
+            near[i] = reach[a_channel[i], b_channel[j]]
             j += 1
-        near[i] = j < len(b) and b[j] <= a[i] + tolerance
         found += near[i]
     return found
 
@@ -80,10 +84,30 @@ def pairs(a: np.ndarray, b: np.ndarray, tolerance: int) -> np.ndarray:
     return partner
 
 
-def near(a: np.ndarray, b: np.ndarray, tolerance: int) -> np.ndarray:
-    """Return which spikes of `a` have any spike of `b` within `tolerance` frames: bool [len(a)]; both ascending, int64."""
+def near(
+    a: np.ndarray, a_channel: np.ndarray, b: np.ndarray, b_channel: np.ndarray, reach: np.ndarray, tolerance: int
+) -> np.ndarray:
+    """Find the spikes of one train that have any of another near them, in time and in place.
+
+    Parameters
+    ----------
+    a, b : numpy.ndarray
+        Frames, int64, ascending.
+    a_channel, b_channel : numpy.ndarray
+        Channel of each spike.
+    reach : numpy.ndarray
+        bool [channels, channels]: which channels are near each other.
+    tolerance : int
+        Largest distance in time, frames.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [len(a)].
+    """
     found = np.empty(len(a), np.bool_)
-    _any_near(np.ascontiguousarray(a, np.int64), np.ascontiguousarray(b, np.int64), tolerance, found)
+    one, other = (_contiguous(*train) for train in ((a, a_channel), (b, b_channel)))
+    _any_near(*one, *other, np.ascontiguousarray(reach, np.bool_), tolerance, found)
     return found
 
 
@@ -111,6 +135,10 @@ def count_pairs(
     counts = np.zeros((a_units, b_units), np.int64)
     _counts(*_by_unit(a, a_unit, a_units), *_by_unit(b, b_unit, b_units), tolerance, counts)
     return counts
+
+
+def _contiguous(sample: np.ndarray, channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(sample, np.int64), np.ascontiguousarray(channel, np.int64)
 
 
 def _by_unit(sample: np.ndarray, unit: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:

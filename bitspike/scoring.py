@@ -24,6 +24,7 @@ import numpy as np
 
 from bitspike.matching import count_pairs, near, pairs
 from bitspike.runs import Run
+from pipeline.blocks import SampleFormat
 from pipeline.errors import BitspikeError
 from sensors.recording import may_hold_truth, open_recording
 from sensors.truth import Truth, read_truth
@@ -176,7 +177,7 @@ def score(run: Run | str | Path, truth: Truth | str | Path | None = None, *, aft
     if np.all(np.isnan(truth.snr)):
         good = np.ones(truth.units, bool)
     frames = {ms: int(ms / 1000 * signal.rate_hz) for ms in (DETECTION_MS, SORTING_MS, WAVE_CLUS_MS)}
-    detection = score_detection(truth, good, sample, channel, signal.group_of, frames[DETECTION_MS])
+    detection = score_detection(truth, good, sample, channel, channels_in_reach(signal), frames[DETECTION_MS])
     if not np.any(unit >= 0):
         return Score(int(good.sum()), detection, [], [], [], {})
     alone = []
@@ -213,20 +214,24 @@ def between(truth: Truth, first: int, last: int) -> Truth:
     return Truth(truth.sample[inside], truth.unit[inside], truth.peak_channel, truth.snr, truth.firing_hz, overlap)
 
 
+def channels_in_reach(signal: SampleFormat, radius_um: float = np.inf) -> np.ndarray:
+    """Return which channels are of one group, and within `radius_um` where sites are known: bool [channels, channels]."""
+    reach = signal.group_of[:, None] == signal.group_of[None, :]
+    if signal.positions_um and radius_um < np.inf:
+        sites = np.array(signal.positions_um)
+        reach &= np.hypot(*(sites[:, None] - sites[None, :]).transpose(2, 0, 1)) <= radius_um
+    return reach
+
+
 def score_detection(
-    truth: Truth, good: np.ndarray, sample: np.ndarray, channel: np.ndarray, group_of: np.ndarray, tolerance: int
+    truth: Truth, good: np.ndarray, sample: np.ndarray, channel: np.ndarray, reach: np.ndarray, tolerance: int
 ) -> Detection:
-    """Score detections group by group, for the units that are `good` (bool [units])."""
-    true = found = false = 0
-    true_group = group_of[truth.peak_channel][truth.unit]
-    for group in range(int(group_of.max()) + 1):
-        detected = sample[group_of[channel] == group]
-        mine = true_group == group
-        wanted = truth.sample[mine & good[truth.unit]]
-        true += len(wanted)
-        found += int(near(wanted, detected, tolerance).sum())
-        false += int((~near(detected, truth.sample[mine], tolerance)).sum())
-    return Detection(true, found, false)
+    """Score detections, `sample` ascending, for the units that are `good` (bool [units]); `reach` as of `channels_in_reach`."""
+    home = truth.peak_channel[truth.unit]
+    wanted = good[truth.unit]
+    found = near(truth.sample[wanted], home[wanted], sample, channel, reach, tolerance)
+    real = near(sample, channel, truth.sample, home, reach, tolerance)
+    return Detection(int(wanted.sum()), int(found.sum()), int((~real).sum()))
 
 
 def score_sorting(truth: Truth, sample: np.ndarray, unit: np.ndarray, tolerance: int, least_agreement: float) -> list[UnitScore]:

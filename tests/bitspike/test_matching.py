@@ -40,5 +40,9 @@ def test_counts_are_those_of_every_pair_of_units(seed):
 def test_near_is_brute_force(seed):
     rng = np.random.default_rng(seed)
     a, b = (np.sort(rng.integers(0, 2000, rng.integers(0, 90))) for _ in range(2))
-    expected = [bool(len(b)) and bool(np.abs(b - time).min() <= 7) for time in a]
-    assert near(a, b, 7).tolist() == expected
+    a_channel, b_channel = (rng.integers(0, 4, len(train)) for train in (a, b))
+    reach = rng.random((4, 4)) < 0.5
+    expected = [
+        any(abs(s - t) <= 7 and reach[c, d] for s, d in zip(b, b_channel, strict=True)) for t, c in zip(a, a_channel, strict=True)
+    ]
+    assert near(a, a_channel, b, b_channel, reach, 7).tolist() == expected

@@ -84,7 +84,7 @@ def test_detection_is_counted_by_brute_force():
     truth = truth_of(rng.integers(0, 60_000, 500), rng.integers(0, 3, 500), channels)
     good = np.array([True, False, True])
     sample, channel = np.sort(rng.integers(0, 60_000, 400)), rng.integers(0, 4, 400)
-    found = score_detection(truth, good, sample, channel, group_of, 12)
+    found = score_detection(truth, good, sample, channel, group_of[:, None] == group_of, 12)
     true_group = group_of[channels[truth.unit]]
     hits = [
         any(abs(s - t) <= 12 and group_of[c] == g for s, c in zip(sample, channel, strict=True))
