@@ -69,6 +69,7 @@ MUTATIONS = [
     ("fitting", "+ (1 << (SCALE_BITS - 1))", ""),
     ("sorter", "#define FEATURE_BITS 12", "#define FEATURE_BITS 11"),
     ("sorter", "* 256 - *drift", "* 128 - *drift"),
+    ("sorter", "FRAME_MASK) <= 2u * dead", "FRAME_MASK) < dead"),
     ("waiting", "age - other <= tables->reach", "age - other < tables->reach / 2"),
     ("threshold", "#define FRACTION 12u", "#define FRACTION 11u"),
     ("tracker", "1u << (k & 7u)", "1u << (k & 3u)"),
@@ -113,7 +114,7 @@ ENTRIES = {  # by stage: a field of its tables, the place in it, and what is add
     "refractory": ("period", (), 1),
     "region": ("left", (), 1),
     "snippets": ("taps", (3, 3), 1),
-    "sorter": ("level", (0,), 2000),
+    "sorter": ("dead", (), -12),
     "threshold": ("positive", (), 1),
     "tracker": ("seed_us", (), 10),
 }
