@@ -29,7 +29,7 @@ from sensors.events.clock import WAIT, begin, raised
 
 WORD = "<u4"
 MOST = 1  # event of one word
-BLOCK = 64  # words that are tried at a time
+BLOCK = 32  # words that are tried at a time; a sensor puts a TIME_HIGH every 170 or so
 MOST_AT_ONCE = 1024  # words that are decoded while they are still in the cache
 STATE = layout(
     time="i8",  # of the last event, microseconds
