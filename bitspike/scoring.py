@@ -159,6 +159,10 @@ def score(run: Run | str | Path, truth: Truth | str | Path | None = None, *, aft
     if not isinstance(truth, Truth):
         recording = run.manifest.recording
         source = Path(truth if truth is not None else recording["path"])
+        if truth is None and not source.exists():
+            raise BitspikeError(
+                f"{run.path}: its recording {source} is not found from here; give TRUTH, or go to where it was replayed"
+            )
         truth = find_truth(source, recording["rate_hz"] if truth is None else None)
     signal, spikes, first, last = run.signal, run.spikes, run.manifest.recording["start"], run.manifest.recording["stop"]
     if truth.units and truth.peak_channel.max() >= signal.channels:

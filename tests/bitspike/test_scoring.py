@@ -158,6 +158,17 @@ def test_a_run_of_a_raw_file_is_scored_with_the_truth_that_is_given(recording, p
     assert score(run, recording.path).detection.true > 50
 
 
+def test_a_recording_that_is_not_found_from_here_is_named_with_its_run(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(1).normal(0, 30, (24_000, 8)).astype(np.int16)
+    np.save("here.npy", x)
+    run = replay(open_recording("here.npy", rate_hz=24_000), plan, tmp_path / "run", stop_s=0.5)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(BitspikeError, match=r"run: its recording here.npy is not found from here; give TRUTH"):
+        score(run)
+
+
 @pytest.mark.parametrize("inside", ["", "recording.raw"])
 def test_truth_is_found_in_a_folder_and_by_its_samples(recording, inside):
     assert len(find_truth(recording.path / inside)) == len(recording.truth)
