@@ -16,6 +16,7 @@ import numpy as np
 from bitspike.printed import plural
 from bitspike.runs import Run, Unit
 from bitspike.writing import write_files
+from pipeline.blocks import SampleFormat
 from pipeline.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -282,8 +283,8 @@ def tap(run: Run, figure: Figure, label: str) -> bool:
     about, data = run.taps[label], run.tap(label)
     if len(data) < 16:
         return False
-    rate, uv = about["rate_hz"], about["uv_per_count"]
-    scale, unit_name = (uv, "µV") if uv else (about["input_counts"], "counts")
+    names = ("rate_hz", "channels", "uv_per_count", "bits", "input_counts")
+    rate, (scale, unit_name) = about["rate_hz"], SampleFormat(**{name: about[name] for name in names}).scale
     shown = np.unique(np.linspace(0, data.shape[1] - 1, min(TAP_CHANNELS, data.shape[1])).astype(int))
     first = max(0, len(data) // 2 - round(TAP_S * rate / 2))
     piece = data[first : first + round(TAP_S * rate)][:, shown] * scale

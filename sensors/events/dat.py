@@ -52,18 +52,18 @@ STATE = layout(
 @merged
 def _sound(width, height, now, base, words, first, last):  # type: ignore[no-untyped-def]
     """Return the end of the blocks from record `first` on that are sound and in order of time, as in `sensors.events.evt2`."""
-    i, wide, high, low = first, np.uint64(width), np.uint64(height), np.uint64(0xFFFFFFFF)
+    i, columns, lines, of_time = first, np.uint64(width), np.uint64(height), np.uint64(0xFFFFFFFF)
     now -= base
     while i + BLOCK <= last:
         begun = np.uint64(i)
-        start, end = np.int64(words[begun] & low), np.int64(words[begun + np.uint64(BLOCK - 1)] & low)
+        start, end = np.int64(words[begun] & of_time), np.int64(words[begun + np.uint64(BLOCK - 1)] & of_time)
         if start < now or end - now > LEAP:
             break
         out, back = np.uint64(0), np.uint64(0)
         for k in range(BLOCK):
             word = words[begun + np.uint64(k)]
             x, y = (word >> np.uint64(32)) & np.uint64(0x3FFF), (word >> np.uint64(46)) & np.uint64(0x3FFF)
-            out |= np.uint64(x >= wide) | np.uint64(y >= high) | np.uint64(word >> np.uint64(60) == NO_EVENT)
+            out |= np.uint64(x >= columns) | np.uint64(y >= lines) | np.uint64(word >> np.uint64(60) == NO_EVENT)
         for k in range(1, BLOCK):
             back |= np.uint64(np.uint32(words[begun + np.uint64(k)]) < np.uint32(words[begun + np.uint64(k - 1)]))
         if out | back:
